@@ -212,10 +212,16 @@ async fn wait_watching(
     progress: &SharedProgress,
 ) -> std::io::Result<(ExitKind, Option<String>)> {
     let Some(watch) = scripts else { return Ok((ExitKind::Code(child.wait().await?.code()), None)) };
+    let group = child.id();
     let mut stopped: Option<String> = None;
     loop {
         if let Ok(status) = timeout(SCRIPT_CHECK, child.wait()).await {
-            return Ok((ExitKind::Code(status?.code()), stopped));
+            let code = status?.code();
+            if let (None, Some(group)) = (code, group) {
+                // A script that a killed program left behind would work against what comes next.
+                sys::kill_group(group);
+            }
+            return Ok((ExitKind::Code(code), stopped));
         }
         let script = locked(progress).script.clone();
         let Some((name, since)) = script.filter(|(_, since)| since.elapsed() > watch.limit) else { continue };

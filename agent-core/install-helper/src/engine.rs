@@ -311,7 +311,7 @@ impl<'a> InstallEngine<'a> {
             // dpkg did not begin. A half-finished earlier run stays in the journal until the lock is free.
             if method.status(&intent)? == InstallStatus::Untouched {
                 journal::clear(&self.layout)?;
-                remove_path(&intent.staged)?;
+                self.layout.clear_staging()?;
             }
             return Err(error);
         }
@@ -357,7 +357,7 @@ impl<'a> InstallEngine<'a> {
                 return match cause {
                     None => {
                         journal::clear(&self.layout)?;
-                        remove_path(&intent.staged)?;
+                        self.layout.clear_staging()?;
                         Ok(InstallState::Detect)
                     }
                     Some(UndoCause { reason, detail }) if is_temporary(reason) => {

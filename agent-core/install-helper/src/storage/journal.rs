@@ -60,8 +60,12 @@ pub(crate) struct DebPlan {
     pub(crate) package: TouchedPackage,
     /// The packages that dpkg removes in favour of it.
     pub(crate) removed: Vec<TouchedPackage>,
-    /// The settings of the package that were on the disk although it was not installed.
-    pub(crate) own_settings: Vec<String>,
+    /// Whether the package can be installed for several architectures at once.
+    #[serde(default)]
+    pub(crate) is_coinstallable: bool,
+    /// The machine's own files that dpkg can change, as they were before.
+    #[serde(default)]
+    pub(crate) saved_files: Vec<SavedFile>,
     /// Status and version of every package, by name and architecture.
     pub(crate) machine: BTreeMap<String, String>,
 }
@@ -73,6 +77,26 @@ pub(crate) struct TouchedPackage {
     pub(crate) before: PackageState,
     /// The deb of the version before, if one is at hand.
     pub(crate) restore: Option<PathBuf>,
+}
+
+/// A file of the machine, as it was before an install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedFile {
+    /// Its absolute path below the root.
+    pub(crate) path: String,
+    pub(crate) before: FileBefore,
+}
+
+/// What was at the place of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "was", rename_all = "kebab-case")]
+pub(crate) enum FileBefore {
+    /// Nothing.
+    Absent,
+    /// A symbolic link.
+    Link { target: PathBuf },
+    /// A file, of which this is a copy.
+    Copy { copy: PathBuf },
 }
 
 /// One entry of dpkg's database.

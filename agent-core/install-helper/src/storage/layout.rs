@@ -13,6 +13,7 @@
 //! DATA/staging/ORDER.EXT       the install helper's own copy of the artifact
 //! DATA/kept/NAME_VER_ARCH.deb  debs that Banyan installed or found installed, kept for rollback
 //! DATA/restore/NAME_VER_ARCH.deb  copies of other debs, for the undo of the running install
+//! DATA/restore/NUMBER.saved        copies of the machine's files that the running install of a deb can change
 //! PACKAGES/NAME/versions/VERSION-SEQUENCE/    an archive's content
 //! PACKAGES/NAME/records/VERSION-SEQUENCE.json identifies the release in that folder
 //! PACKAGES/NAME/current                       → versions/VERSION-SEQUENCE
@@ -81,8 +82,9 @@ impl Layout {
     /// Creates the install helper's missing folders, writable only for the install helper's user.
     pub(crate) fn open(folders: &HelperFolders) -> Result<Self, InstallError> {
         let layout = Self { data: folders.data.clone(), root: folders.root.clone(), lane: Lane::Archive };
-        let private = [layout.failed_orders(), layout.data.join("staging"), layout.kept_debs(), layout.restore_debs()]
-            .map(|folder| (folder, false));
+        let private =
+            [layout.failed_orders(), layout.data.join("staging"), layout.kept_debs(), layout.restore_folder()]
+                .map(|folder| (folder, false));
         // All users may read the data folder, because installed programs are below it.
         for (folder, open) in [(layout.data.clone(), true)].into_iter().chain(private) {
             sys::ensure_own_folder(&folder, open)
@@ -186,11 +188,13 @@ impl Layout {
     /// Removes this lane's copies from runs that died before they wrote the journal.
     pub(crate) fn clear_staging(&self) -> Result<(), InstallError> {
         let of_lane = |path: &Path| path.extension().is_some_and(|extension| extension == self.lane.extension());
-        for folder in [self.data.join("staging"), self.restore_debs()] {
+        let (staging, restore) = (self.data.join("staging"), self.restore_folder());
+        for folder in [&staging, &restore] {
             let context = || format!("reading {}", folder.display());
-            for file in fs::read_dir(&folder).context(context)? {
+            for file in fs::read_dir(folder).context(context)? {
                 let path = file.context(context)?.path();
-                if of_lane(&path) {
+                // Only debs are restored from copies.
+                if (folder == &staging && of_lane(&path)) || (folder == &restore && self.lane == Lane::Deb) {
                     remove_path(&path)?;
                 }
             }
@@ -200,8 +204,8 @@ impl Layout {
     pub(crate) fn kept_debs(&self) -> PathBuf {
         self.data.join("kept")
     }
-    /// Returns the folder for copies of debs that only the running install needs, to undo it.
-    pub(crate) fn restore_debs(&self) -> PathBuf {
+    /// Returns the folder for copies that only the running install of a deb needs, to undo it.
+    pub(crate) fn restore_folder(&self) -> PathBuf {
         self.data.join("restore")
     }
     /// Returns the folder of all archives.

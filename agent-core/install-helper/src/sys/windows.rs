@@ -186,3 +186,21 @@ pub(crate) fn is_read_only(_path: &Path) -> bool {
 
 /// Does nothing: the system has no such limit.
 pub(crate) fn limit_open_files() {}
+
+/// Fails: only debs need it.
+pub(crate) fn copy_file(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails: only debs need it.
+pub(crate) fn has_same_attributes(_one: &Path, _other: &Path) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails: only debs need it.
+pub(crate) fn make_symlink(_target: &Path, _at: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Does nothing: Windows has no process groups.
+pub(crate) fn kill_group(_group: u32) {}

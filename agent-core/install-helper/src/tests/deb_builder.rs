@@ -21,7 +21,7 @@ pub(super) struct DebSpec<'a> {
     pub(super) files: &'a [(&'a str, &'a str)],
     /// Settings, which are files too.
     pub(super) settings: &'a [(&'a str, &'a str)],
-    /// Scripts by name, and the file `triggers`.
+    /// Scripts by name, and the files `triggers` and `md5sums`.
     pub(super) scripts: &'a [(&'a str, &'a str)],
     pub(super) content: &'a str,
     /// The content of an extra file, `/usr/share/bulk`.
@@ -64,8 +64,9 @@ impl DebSpec<'_> {
             write("DEBIAN/conffiles", &settings, 0o644);
         }
         for (script, text) in self.scripts {
-            let text = if *script == "triggers" { format!("{text}\n") } else { format!("#!/bin/sh\n{text}\n") };
-            write(&format!("DEBIAN/{script}"), &text, if *script == "triggers" { 0o644 } else { 0o755 });
+            let is_data = matches!(*script, "triggers" | "md5sums");
+            let text = if is_data { format!("{text}\n") } else { format!("#!/bin/sh\n{text}\n") };
+            write(&format!("DEBIAN/{script}"), &text, if is_data { 0o644 } else { 0o755 });
         }
         let text = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: A <a@example.org>\n\

@@ -70,13 +70,18 @@ fn files(machine: &TestMachine) -> Vec<String> {
 
 /// Puts a shell into the root, for packages' scripts.
 pub(crate) fn give_shell(machine: &TestMachine) {
-    let libraries = Command::new("ldd").arg("/bin/sh").output().unwrap().stdout;
-    let libraries = String::from_utf8(libraries).unwrap();
-    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/'));
     // A shell opens it for programs in the background.
     fs::create_dir_all(machine.root.join("dev")).unwrap();
     fs::write(machine.root.join("dev/null"), "").unwrap();
-    for path in paths.chain(["/bin/sh"]) {
+    give_program(machine, "/bin/sh");
+}
+
+/// Puts a program and its libraries into the root.
+pub(crate) fn give_program(machine: &TestMachine, program: &str) {
+    let libraries = Command::new("ldd").arg(program).output().unwrap().stdout;
+    let libraries = String::from_utf8(libraries).unwrap();
+    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+    for path in paths.chain([program]) {
         let to = machine.root.join(path.trim_start_matches('/'));
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(path, to).unwrap();

@@ -5,6 +5,7 @@ mod crash_recovery;
 mod deb_builder;
 mod deb_installs;
 mod deb_plans;
+mod deb_restores;
 mod deb_states;
 mod external_commands;
 mod helper_process;

@@ -181,8 +181,13 @@ impl TestMachine {
     }
     /// Mounts a 1 MiB disk on the root. Prints a notice and returns `None` where mounting is not possible.
     pub(crate) fn small_disk(&self) -> Option<SmallDisk> {
-        let disk = SmallDisk(self.root.clone());
-        if disk.mount("size=1m") {
+        Self::mount_disk(&self.root, "size=1m")
+    }
+    /// Mounts a disk on a folder, like [`TestMachine::small_disk`].
+    pub(crate) fn mount_disk(at: &Path, options: &str) -> Option<SmallDisk> {
+        fs::create_dir_all(at).unwrap();
+        let disk = SmallDisk(at.to_owned());
+        if disk.mount(options) {
             return Some(disk);
         }
         println!("skipped: a tmpfs cannot be mounted here");

@@ -1,7 +1,7 @@
 //! What a deb contains, read with `dpkg-deb` as a stream: its control file, scripts and files.
 
 use crate::{
-    error::{InstallError, IoContext},
+    error::InstallError,
     methods::deb::{
         database::Database,
         package::{Package, Paragraph},
@@ -26,6 +26,9 @@ const MAX_CONTROL_BYTES: u64 = 16 << 20;
 const LEFT_OUT: [&str; 5] =
     ["/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/help/"];
 
+/// The scripts that dpkg keeps in its database.
+const SCRIPTS: [&str; 5] = ["preinst", "postinst", "prerm", "postrm", "config"];
+
 /// A deb as data.
 #[derive(Debug, Default)]
 pub(crate) struct Deb {
@@ -34,8 +37,8 @@ pub(crate) struct Deb {
     pub(crate) files: Vec<DebFile>,
     /// Absolute paths of settings.
     pub(crate) conffiles: BTreeSet<String>,
-    /// The scripts by name, such as `postinst`.
-    scripts: BTreeMap<String, Vec<u8>>,
+    /// The scripts and check sums by name, such as `postinst`.
+    control_files: BTreeMap<String, Vec<u8>>,
 }
 
 /// One file of a deb.
@@ -44,6 +47,8 @@ pub(crate) struct DebFile {
     /// The absolute path.
     pub(crate) path: String,
     pub(crate) is_folder: bool,
+    /// Whether it is a plain file, or a hard link to one.
+    pub(crate) is_plain: bool,
     /// Size in bytes; 0 for what is not a plain file.
     pub(crate) size: u64,
 }
@@ -116,7 +121,8 @@ impl Deb {
         Stream::open("--ctrl-tarfile", path)?.each(path, |name, entry| {
             let mut bytes = Vec::new();
             match name {
-                "/control" | "/conffiles" | "/preinst" | "/postinst" | "/prerm" | "/postrm" | "/config" => {
+                "/control" | "/conffiles" | "/preinst" | "/postinst" | "/prerm" | "/postrm" | "/config"
+                | "/md5sums" => {
                     entry.take(MAX_CONTROL_BYTES).read_to_end(&mut bytes)?;
                 }
                 _ => return Ok(true),
@@ -124,20 +130,21 @@ impl Deb {
             match name {
                 "/control" => control = String::from_utf8_lossy(&bytes).into_owned(),
                 "/conffiles" => settings = String::from_utf8_lossy(&bytes).into_owned(),
-                script => drop(deb.scripts.insert(script.trim_start_matches('/').to_owned(), bytes)),
+                other => drop(deb.control_files.insert(other.trim_start_matches('/').to_owned(), bytes)),
             }
             Ok(true)
         })?;
         let package = Package::from_paragraph(&Paragraph::parse(&control));
         deb.package = package.ok_or_else(|| unreadable(path, "its control file names no package"))?;
-        let named = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(str::to_owned);
-        deb.conffiles =
-            settings.lines().filter(|line| !line.starts_with("remove-on-upgrade")).filter_map(named).collect();
+        // Others begin with a flag, `remove-on-upgrade`.
+        let named = settings.lines().map(str::trim).filter(|line| line.starts_with('/'));
+        deb.conffiles = named.map(str::to_owned).collect();
         Stream::open("--fsys-tarfile", path)?.each(path, |name, entry| {
             let kind = entry.header().entry_type();
             let size = if kind.is_file() { entry.size() } else { 0 };
             if name != "/" {
-                deb.files.push(DebFile { path: name.to_owned(), is_folder: kind.is_dir(), size });
+                let is_plain = kind.is_file() || kind.is_hard_link();
+                deb.files.push(DebFile { path: name.to_owned(), is_folder: kind.is_dir(), is_plain, size });
             }
             Ok(true)
         })?;
@@ -146,8 +153,20 @@ impl Deb {
 
     /// Whether dpkg runs a script of the deb.
     pub(crate) fn has_scripts(&self) -> bool {
-        ["preinst", "postinst", "prerm", "postrm"].iter().any(|name| self.scripts.contains_key(*name))
+        ["preinst", "postinst", "prerm", "postrm"].iter().any(|name| self.control_files.contains_key(*name))
     }
+
+    /// Whether this is the very deb that was installed, as far as dpkg's records tell: the same scripts, and the same
+    /// check sums of its files. What is on the disk may have changed since.
+    pub(crate) fn was_installed(&self, database: &Database, installed: &Package) -> bool {
+        let is_same = |name: &str| {
+            database.info_file(installed, name).as_deref() == self.control_files.get(name).map(Vec::as_slice)
+        };
+        self.package.version == installed.version
+            && self.control_files.contains_key("md5sums")
+            && SCRIPTS.into_iter().chain(["md5sums"]).all(is_same)
+    }
+
     /// Whether exactly this content is installed: scripts and files, but not settings, which belong to the machine.
     ///
     /// # Errors
@@ -159,9 +178,10 @@ impl Deb {
         database: &Database,
         installed: &Package,
     ) -> Result<bool, InstallError> {
-        let script_differs =
-            |name: &str| database.info_file(installed, name).as_deref() != self.scripts.get(name).map(Vec::as_slice);
-        if ["preinst", "postinst", "prerm", "postrm", "config"].into_iter().any(script_differs) {
+        let script_differs = |name: &str| {
+            database.info_file(installed, name).as_deref() != self.control_files.get(name).map(Vec::as_slice)
+        };
+        if SCRIPTS.into_iter().any(script_differs) {
             return Ok(false);
         }
         let diversions = database.diversions(&self.package.name);
@@ -186,7 +206,8 @@ impl Deb {
     }
 }
 
-fn has_same_bytes(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
+/// Returns whether two readers have the same bytes to their ends.
+pub(crate) fn has_same_bytes(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
     let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         let count = one.read(&mut a)?;
@@ -197,21 +218,4 @@ fn has_same_bytes(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool
             return Ok(false);
         }
     }
-}
-
-/// Returns the settings of a deb that are on the disk although its package is not installed: the machine's own files.
-///
-/// # Errors
-/// When a file's state cannot be read.
-pub(crate) fn existing_settings(deb: &Deb, root: &Path) -> Result<Vec<String>, InstallError> {
-    let mut existing = Vec::new();
-    for name in &deb.conffiles {
-        let place = resolve(root, name);
-        match fs::symlink_metadata(&place) {
-            Ok(_) => existing.push(name.clone()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(error).context(|| format!("looking at {}", place.display())),
-        }
-    }
-    Ok(existing)
 }

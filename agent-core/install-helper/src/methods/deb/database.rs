@@ -81,19 +81,20 @@ impl Database {
         self.folder.join("status").exists()
     }
 
-    /// The entry of a package for one architecture. A package may switch between `all` and a real architecture, and
-    /// from one architecture to another unless both can be installed at once.
-    pub(crate) fn entry(&self, name: &str, architecture: &str) -> Option<&Package> {
+    /// The entry that a package for one architecture replaces, or is itself. A package may switch between `all` and a
+    /// real architecture, and from one architecture to another unless both can be installed at once.
+    pub(crate) fn entry(&self, name: &str, architecture: &str, is_coinstallable: bool) -> Option<&Package> {
         let rank = |package: &&Package| (package.architecture == architecture, package.status.is_installed());
-        let is_it = |package: &&Package| {
-            package.name == name && (package.architecture == architecture || package.multi_arch != MultiArch::Same)
-        };
+        let is_beside = |package: &Package| is_coinstallable && package.is_coinstallable();
+        let is_it =
+            |package: &&Package| package.name == name && (package.architecture == architecture || !is_beside(package));
         self.packages.iter().filter(is_it).max_by_key(rank)
     }
 
     /// The state of a package for one architecture.
-    pub(crate) fn state(&self, name: &str, architecture: &str) -> PackageState {
-        self.entry(name, architecture).map_or_else(PackageState::default, |package| self.state_of(package))
+    pub(crate) fn state(&self, name: &str, architecture: &str, is_coinstallable: bool) -> PackageState {
+        self.entry(name, architecture, is_coinstallable)
+            .map_or_else(PackageState::default, |package| self.state_of(package))
     }
     pub(crate) fn state_of(&self, package: &Package) -> PackageState {
         PackageState {
@@ -127,8 +128,12 @@ impl Database {
     }
     /// A file of dpkg's about a package, such as `postinst`.
     pub(crate) fn info_file(&self, package: &Package, kind: &str) -> Option<Vec<u8>> {
+        fs::read(self.info_path(package, kind)?).ok()
+    }
+    /// The path of such a file, if it exists.
+    pub(crate) fn info_path(&self, package: &Package, kind: &str) -> Option<PathBuf> {
         let names = [format!("{}:{}.{kind}", package.name, package.architecture), format!("{}.{kind}", package.name)];
-        names.iter().find_map(|name| fs::read(self.folder.join("info").join(name)).ok())
+        names.iter().map(|name| self.folder.join("info").join(name)).find(|path| path.is_file())
     }
     /// The absolute paths that a package has on the disk, folders included.
     pub(crate) fn files(&self, package: &Package) -> Vec<String> {

@@ -22,7 +22,7 @@ impl KeptDebs {
     pub(crate) fn new(layout: &Layout) -> Self {
         Self {
             kept: layout.kept_debs(),
-            restore: layout.restore_debs(),
+            restore: layout.restore_folder(),
             cache: layout.root().join("var/cache/apt/archives"),
         }
     }

@@ -6,9 +6,9 @@
 //! reports the troubles of other packages.
 //!
 //! dpkg cannot roll back, so every installed deb is kept. Undoing installs the previous debs again, removes the package
-//! when there was none, and sets holds as they were. When a package changes whose deb is neither kept here nor in apt's
-//! cache, the job is refused before anything changes. The exceptions: the manifest has an undo command, or the order
-//! allows it.
+//! when there was none, puts back settings and files that dpkg overwrote, and sets holds as they were. When a package
+//! changes whose deb is neither kept here nor in apt's cache, the job is refused before anything changes. The exceptions:
+//! the manifest has an undo command, or the order allows it.
 //!
 //! Not undone: what a package's scripts did outside its files.
 //!
@@ -20,6 +20,7 @@
 //! | `plan` | what installing it changes, or why it must not be installed |
 //! | `room` | the disks that its files go to |
 //! | `kept` | the debs to go back to |
+//! | `saved_files` | the machine's own files to put back |
 //! | `dpkg` | runs dpkg |
 //! | `undo` | restores what the run changed |
 
@@ -32,6 +33,7 @@ mod plan;
 mod relation;
 mod room;
 mod root_path;
+mod saved_files;
 mod undo;
 mod version;
 
@@ -93,7 +95,9 @@ impl DebMethod {
     /// Whether the release's content is what is installed under its version.
     fn is_complete(&self, intent: &InstallIntent, database: &Database) -> Result<bool, InstallError> {
         let plan = Self::deb_plan(intent)?;
-        let Some(now) = database.entry(&intent.release.package, &plan.architecture) else { return Ok(false) };
+        let Some(now) = database.entry(&intent.release.package, &plan.architecture, plan.is_coinstallable) else {
+            return Ok(false);
+        };
         if !now.status.is_installed() || now.version != intent.release.version {
             return Ok(false);
         }
@@ -112,11 +116,13 @@ impl DebMethod {
         &self,
         job: &AdmittedJob,
         deb: &Deb,
+        staged: &Path,
         database: &Database,
         native: &str,
     ) -> Result<(DebPlan, Changes), InstallError> {
-        let (owners, emptied) = plan::file_owners(database, deb);
-        let installed = database.entry(&deb.package.name, &deb.package.architecture);
+        let (owners, emptied) = plan::file_owners(database, deb, self.layout.root());
+        let new = &deb.package;
+        let installed = database.entry(&new.name, &new.architecture, new.is_coinstallable());
         let came_through_banyan = installed.is_some_and(|installed| self.kept.kept(installed).is_some());
         let circumstances = Circumstances {
             native,
@@ -128,7 +134,11 @@ impl DebMethod {
         let changes = plan::plan(database, deb, &circumstances)?;
         let may_lose = job.allow.contains(&Allowance::NoRestore);
         let touched = |package: &Package, has_undo: bool| -> Result<TouchedPackage, InstallError> {
-            let restore = if package.status.has_files() { self.kept.find(package)? } else { None };
+            let is_this_deb = || package.name == new.name && deb.was_installed(database, package);
+            let restore = match package.status.has_files() {
+                true => self.kept.find(package)?.or_else(|| is_this_deb().then(|| staged.to_owned())),
+                false => None,
+            };
             let is_lost = package.status.has_files() && restore.is_none() && !has_undo;
             if is_lost && !may_lose {
                 return Err(no_way_back(package));
@@ -137,19 +147,18 @@ impl DebMethod {
         };
         let package = match &changes.before {
             Some(before) => touched(before, job.release.spec.undo.is_some())?,
-            None => TouchedPackage { name: deb.package.name.clone(), before: PackageState::default(), restore: None },
+            None => TouchedPackage { name: new.name.clone(), before: PackageState::default(), restore: None },
         };
         let removed = changes.removed.iter().map(|gone| touched(gone, false)).collect::<Result<_, _>>()?;
-        let own_settings = match package.before.status.has_files() {
-            true => Vec::new(),
-            false => contents::existing_settings(deb, self.layout.root())?,
-        };
+        let before: Vec<&Package> = changes.before.iter().chain(&changes.removed).collect();
+        let to_save = saved_files::find(deb, &before, database, self.layout.root())?;
         let plan = DebPlan {
-            architecture: deb.package.architecture.clone(),
-            is_essential: deb.package.is_essential,
+            architecture: new.architecture.clone(),
+            is_coinstallable: new.is_coinstallable(),
+            is_essential: new.is_essential,
             package,
             removed,
-            own_settings,
+            saved_files: saved_files::save(to_save, self.layout.root(), &self.layout.restore_folder())?,
             machine: database.summary(),
         };
         Ok((plan, changes))
@@ -158,7 +167,7 @@ impl DebMethod {
     fn set_holds(&self, intent: &InstallIntent, log: &mut OutputLog) -> Result<(), InstallError> {
         let (plan, database) = (Self::deb_plan(intent)?, Database::read(self.layout.root())?);
         for touched in plan.removed.iter().chain([&plan.package]).filter(|touched| touched.before.want == Want::Hold) {
-            let now = database.entry(&touched.name, &touched.before.architecture);
+            let now = database.entry(&touched.name, &touched.before.architecture, plan.is_coinstallable);
             if let Some(now) = now.filter(|now| now.want != Want::Hold && now.status.has_files()) {
                 self.dpkg(&intent.release).set_want(now, Want::Hold, log)?;
             }
@@ -233,7 +242,7 @@ impl InstallMethod for DebMethod {
         let native = dpkg.native_architecture()?;
         let database = Database::read(self.layout.root())?;
         let same = database
-            .entry(&new.name, &new.architecture)
+            .entry(&new.name, &new.architecture, new.is_coinstallable())
             .filter(|installed| installed.status.is_installed() && installed.version == new.version);
         if let Some(installed) = same
             && deb.is_in_place(staged, self.layout.root(), &database, installed)?
@@ -243,7 +252,7 @@ impl InstallMethod for DebMethod {
         }
         dpkg.check_scripts_may_run(&deb)?;
         room::check_writable(&deb, self.layout.root(), &database)?;
-        let (plan, changes) = self.plan(job, &deb, &database, &native)?;
+        let (plan, changes) = self.plan(job, &deb, staged, &database, &native)?;
         if database.exists() {
             dpkg.simulate(staged, log)?;
         }

@@ -32,6 +32,8 @@ pub(crate) struct Package {
     pub(crate) breaks: Vec<Relation>,
     pub(crate) replaces: Vec<Relation>,
     pub(crate) provides: Vec<Relation>,
+    /// Its settings, as dpkg's database knows them: absolute paths.
+    pub(crate) settings: Vec<String>,
 }
 
 /// One paragraph: field names in lower case, values with their continuation lines.
@@ -55,6 +57,14 @@ impl Paragraph {
     pub(crate) fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
     }
+}
+
+/// Reads the path in a line of `Conffiles:`: ` /etc/with space 0123 obsolete`.
+fn setting_in(line: &str) -> Option<String> {
+    let line = line.trim();
+    let line = ["obsolete", "remove-on-upgrade"].iter().find_map(|word| line.strip_suffix(word)).unwrap_or(line);
+    let (path, _sum) = line.trim_end().rsplit_once(' ')?;
+    path.starts_with('/').then(|| path.to_owned())
 }
 
 /// Splits a file into paragraphs.
@@ -93,12 +103,17 @@ impl Package {
             breaks: relations("breaks"),
             replaces: relations("replaces"),
             provides: relations("provides"),
+            settings: from.field("conffiles").lines().filter_map(setting_in).collect(),
         };
         (!package.name.is_empty()).then_some(package)
     }
     /// The name with its architecture, as dpkg's database knows it.
     pub(crate) fn id(&self) -> String {
         format!("{}:{}", self.name, self.architecture)
+    }
+    /// Whether it can be installed for several architectures at once.
+    pub(crate) fn is_coinstallable(&self) -> bool {
+        self.multi_arch == MultiArch::Same
     }
     /// Name and version, for people.
     pub(crate) fn label(&self) -> String {
@@ -114,7 +129,7 @@ mod tests {
     fn an_entry_of_the_database_is_read_whole() {
         let text = "Package: tool\nStatus: hold reinstreq half-configured\nEssential: yes\nMulti-Arch: same\n\
                     Version: 1:2-3\nArchitecture: amd64\nPre-Depends: x\nDepends: libc6 (>= 2.36),\n other | else\n\
-                    Conffiles:\n /etc/a 0123\nDescription: one\n\n";
+                    Conffiles:\n /etc/a 0123\n /etc/b c 4567 obsolete\nDescription: one\n\n";
         let read: Vec<_> = paragraphs(text).filter_map(|part| Package::from_paragraph(&part)).collect();
         assert_eq!(read.len(), 1);
         let tool = &read[0];
@@ -122,6 +137,7 @@ mod tests {
         assert!(tool.is_essential && !tool.status.is_installed() && tool.status.has_files());
         let depends: Vec<String> = tool.depends.iter().map(ToString::to_string).collect();
         assert_eq!(depends, ["x", "libc6 (>= 2.36)", "other | else"]);
+        assert_eq!(tool.settings, ["/etc/a", "/etc/b c"]);
         assert_eq!((tool.id(), tool.label()), ("tool:amd64".into(), "tool 1:2-3".into()));
     }
 }

@@ -10,12 +10,16 @@ use crate::{
         database::{Database, labels},
         package::{MultiArch, Package},
         relation::{Alternatives, Relation},
+        root_path::Places,
         version,
     },
     package_state::{Status, Want},
 };
 use banyan_proto::{Reason, order::Allowance};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// What the decision needs beside the database and the deb.
 pub(crate) struct Circumstances<'a> {
@@ -53,7 +57,7 @@ fn refuse<T>(reason: Reason, detail: String) -> Result<T, InstallError> {
 pub(crate) fn plan(database: &Database, deb: &Deb, given: &Circumstances<'_>) -> Result<Changes, InstallError> {
     let new = &deb.package;
     check_architecture(database, new, given.native)?;
-    let before = database.entry(&new.name, &new.architecture);
+    let before = database.entry(&new.name, &new.architecture, new.is_coinstallable());
     if let Some(before) = before {
         check_hold_and_version(before, new, given)?;
     }
@@ -262,26 +266,31 @@ impl Changes {
 }
 
 /// Returns the other packages that have files of the deb, by path, and the packages of which the deb has every file.
-pub(crate) fn file_owners(database: &Database, deb: &Deb) -> (BTreeMap<String, String>, BTreeSet<String>) {
-    let folders: BTreeSet<&str> =
-        deb.files.iter().filter(|file| file.is_folder).map(|file| file.path.as_str()).collect();
-    let files: BTreeSet<&str> =
-        deb.files.iter().filter(|file| !file.is_folder).map(|file| file.path.as_str()).collect();
-    let diverted = |diversions: &BTreeMap<String, String>, path: &str| diversions.get(path).cloned();
-    let own_diversions = database.diversions(&deb.package.name);
+/// Files are compared by the place where they really are: two folders can be one, such as `/bin` and `/usr/bin`.
+pub(crate) fn file_owners(database: &Database, deb: &Deb, root: &Path) -> (BTreeMap<String, String>, BTreeSet<String>) {
+    let mut places = Places::new(root);
+    let diversions = database.diversions(&deb.package.name);
+    let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
+    for file in &deb.files {
+        let place = places.of(diversions.get(&file.path).unwrap_or(&file.path));
+        if file.is_folder {
+            folders.insert(place);
+        } else {
+            files.insert(place, file.path.as_str());
+        }
+    }
     let (mut owners, mut emptied) = (BTreeMap::new(), BTreeSet::new());
     let others =
         database.packages.iter().filter(|package| package.name != deb.package.name && package.status.has_files());
     for package in others {
-        let their_diversions = database.diversions(&package.name);
+        let diversions = database.diversions(&package.name);
         let (mut of_deb, mut own) = (0_u32, 0_u32);
         for path in database.files(package) {
-            let is_shared =
-                files.contains(path.as_str()) && diverted(&own_diversions, &path) == diverted(&their_diversions, &path);
-            if is_shared {
+            let place = places.of(diversions.get(&path).unwrap_or(&path));
+            if let Some(path) = files.get(&place) {
                 of_deb += 1;
-                owners.insert(path, package.id());
-            } else if !folders.contains(path.as_str()) {
+                owners.insert((*path).to_owned(), package.id());
+            } else if !folders.contains(&place) {
                 own += 1;
             }
         }

@@ -5,13 +5,13 @@
 
 use crate::{
     error::{InstallError, IoContext},
-    methods::deb::{contents::Deb, database::Database, root_path::resolve},
+    methods::deb::{contents::Deb, database::Database, root_path::folder_place},
     storage::{free_space::RoomNeed, places},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Files take whole blocks of this size (bytes); a folder takes one.
@@ -28,12 +28,7 @@ pub(crate) fn check_writable(deb: &Deb, root: &Path, database: &Database) -> Res
     let paths =
         deb.files.iter().filter(|file| !file.is_folder).map(|file| diversions.get(&file.path).unwrap_or(&file.path));
     let folders: BTreeSet<&str> = paths.map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
-    folders.into_iter().try_for_each(|folder| places::require_writable(&folder_of(root, folder)))
-}
-
-/// Returns where a folder of packages is. The folder itself may be a link, so that a name below it is looked up.
-fn folder_of(root: &Path, folder: &str) -> PathBuf {
-    resolve(root, &format!("{folder}/.")).parent().map_or(root.to_owned(), Path::to_owned)
+    folders.into_iter().try_for_each(|folder| places::require_writable(&folder_place(root, folder)))
 }
 
 /// Returns what goes where.
@@ -50,7 +45,7 @@ pub(crate) fn needs(deb: &Deb, root: &Path, database: &Database) -> Result<Vec<R
         let sum = by_folder.entry(folder).or_default();
         *sum = sum.saturating_add(blocks.saturating_mul(BLOCK));
     }
-    let need = |(folder, bytes): (&str, u64)| RoomNeed { folder: folder_of(root, folder), bytes };
+    let need = |(folder, bytes): (&str, u64)| RoomNeed { folder: folder_place(root, folder), bytes };
     let mut needs: Vec<RoomNeed> = by_folder.into_iter().map(need).collect();
     // dpkg writes its whole database anew, beside the old one.
     let status = root.join("var/lib/dpkg/status");

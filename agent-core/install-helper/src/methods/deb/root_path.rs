@@ -1,6 +1,7 @@
 //! Paths of packages below a root: links are followed as the root's own programs would.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     fs,
     path::{Component, Path, PathBuf},
@@ -33,6 +34,33 @@ pub(crate) fn resolve(root: &Path, path: &str) -> PathBuf {
         }
     }
     root.join(at)
+}
+
+/// Returns many places as [`resolve`] does, and looks at each folder once.
+pub(crate) struct Places<'a> {
+    root: &'a Path,
+    folders: HashMap<String, PathBuf>,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(root: &'a Path) -> Self {
+        Self { root, folders: HashMap::new() }
+    }
+    pub(crate) fn of(&mut self, path: &str) -> PathBuf {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Some(known) = self.folders.get(folder) {
+            return known.join(name);
+        }
+        let place = folder_place(self.root, folder);
+        self.folders.insert(folder.to_owned(), place.clone());
+        place.join(name)
+    }
+}
+
+/// Returns where the content of a package's folder is, below `root`. The folder itself may be a link, too.
+pub(crate) fn folder_place(root: &Path, folder: &str) -> PathBuf {
+    let inside = resolve(root, &format!("{folder}/inside"));
+    inside.parent().map_or(root.to_owned(), Path::to_owned)
 }
 
 /// The words of a path, the last one first.
@@ -70,7 +98,10 @@ mod tests {
             ("/new/folder/file", "new/folder/file"),
         ] {
             assert_eq!(resolve(root, path), root.join(place), "{path}");
+            assert_eq!(Places::new(root).of(path), root.join(place), "{path}");
         }
         assert!(resolve(root, "/loop/file").starts_with(root));
+        assert_eq!(folder_place(root, "/bin"), root.join("usr/bin"));
+        assert_eq!(folder_place(root, ""), root);
     }
 }

@@ -8,10 +8,13 @@ use crate::{
         database::Database,
         dpkg::{self, Dpkg},
         package::Package,
-        root_path::resolve,
+        saved_files,
     },
     package_state::Status,
-    storage::journal::{DebPlan, InstallIntent, PackageState, TouchedPackage},
+    storage::{
+        files::remove_path,
+        journal::{DebPlan, InstallIntent, PackageState, TouchedPackage},
+    },
 };
 use banyan_proto::Reason;
 use std::{
@@ -26,7 +29,7 @@ fn failed(detail: String) -> InstallError {
 /// Whether no package of the plan has changed.
 pub(crate) fn is_untouched(plan: &DebPlan, database: &Database) -> bool {
     let is_same = |touched: &TouchedPackage, architecture: &str| {
-        let now = database.state(&touched.name, architecture);
+        let now = database.state(&touched.name, architecture, plan.is_coinstallable);
         now == touched.before || (!now.status.has_files() && now.status == touched.before.status)
     };
     is_same(&plan.package, &plan.architecture)
@@ -44,32 +47,52 @@ pub(crate) fn restore(
     dpkg: &Dpkg,
     log: &mut OutputLog,
 ) -> Result<(), InstallError> {
-    let settings = OwnSettings::of(plan, root);
+    let restored = restore_packages(plan, intent, root, dpkg, log);
+    // Also when a package could not be restored; but not before dpkg had its turn.
+    if matches!(&restored, Err(error) if error.reason() == Reason::PackageManagerBusy) {
+        return restored;
+    }
+    let files = saved_files::put_back(&plan.saved_files, root);
+    restored.and(files.map_err(|error| match is_temporary(error.reason()) {
+        true => error,
+        false => failed(error.to_string()),
+    }))
+}
+
+fn restore_packages(
+    plan: &DebPlan,
+    intent: &InstallIntent,
+    root: &Path,
+    dpkg: &Dpkg,
+    log: &mut OutputLog,
+) -> Result<(), InstallError> {
     let database = Database::read(root)?;
     if is_untouched(plan, &database) {
-        return settings.put_back();
+        return Ok(());
     }
     let package = &plan.package;
+    let entry = database.entry(&package.name, &plan.architecture, plan.is_coinstallable);
     let reported = if package.before.status.has_files() {
+        // What cannot be removed is reported when all files are put back.
+        if let Err(error) = saved_files::remove_new(&plan.saved_files, root) {
+            log.append_line(&error.to_string());
+        }
         match (&package.restore, &intent.release.spec.undo) {
-            (Some(old), _) => dpkg.install(old, log),
+            (Some(old), _) => despite_own_scripts(root, entry, log, |log| dpkg.install(old, log)),
             (None, Some(undo)) => run_undo_command(undo, root, log),
             (None, None) => Err(failed(format!("no deb of {} {} was kept", package.name, package.before.version))),
         }
-    } else if let Some(now) = database.entry(&package.name, &plan.architecture) {
-        // Settings that were there before the job are kept.
-        let keep_settings = package.before.status == Status::ConfigFiles;
-        settings.put_aside()?;
+    } else if let Some(now) = entry {
         let now = Package { is_essential: plan.is_essential, ..now.clone() };
-        let removed = dpkg.remove(&now, keep_settings, log);
-        settings.put_back()?;
-        removed
+        // A purge deletes settings that were there before the job; they are put back afterwards.
+        let keep_settings = package.before.status == Status::ConfigFiles;
+        despite_own_scripts(root, entry, log, |log| dpkg.remove(&now, keep_settings, log))
     } else {
         Ok(())
     };
     let mut first_error = take_busy(reported)?;
     for gone in &plan.removed {
-        if Database::read(root)?.state(&gone.name, &gone.before.architecture) == gone.before {
+        if Database::read(root)?.state(&gone.name, &gone.before.architecture, plan.is_coinstallable) == gone.before {
             continue;
         }
         let installed = match &gone.restore {
@@ -87,6 +110,45 @@ pub(crate) fn restore(
         }),
         None => Ok(()),
     }
+}
+
+/// Replaces or removes the version that failed. Its own scripts can be as broken as it is, and dpkg keeps a version whose
+/// `prerm` fails. So the second try goes without the scripts that run when it goes.
+fn despite_own_scripts(
+    root: &Path,
+    failed_version: Option<&Package>,
+    log: &mut OutputLog,
+    run: impl Fn(&mut OutputLog) -> Result<(), InstallError>,
+) -> Result<(), InstallError> {
+    let first = run(log);
+    let may_be_a_script =
+        matches!(&first, Err(error) if matches!(error.reason(), Reason::InstallFailed | Reason::ScriptTimeout));
+    let Some(failed_version) = failed_version.filter(|_| may_be_a_script) else { return first };
+    let database = Database::read(root)?;
+    let scripts: Vec<PathBuf> =
+        ["prerm", "postrm"].into_iter().filter_map(|kind| database.info_path(failed_version, kind)).collect();
+    if scripts.is_empty() || !database.packages.iter().any(|now| is_same_version(now, failed_version)) {
+        return first;
+    }
+    log.append_line("the scripts of the version that failed prevent its removal; trying again without them");
+    let read = |path| -> io::Result<_> { Ok((path, fs::read(path)?, fs::metadata(path)?.permissions())) };
+    let kept: io::Result<Vec<(&PathBuf, Vec<u8>, fs::Permissions)>> = scripts.iter().map(read).collect();
+    let kept = kept.context(|| "reading the package's scripts".into())?;
+    for path in &scripts {
+        remove_path(path)?;
+    }
+    let second = run(log);
+    if second.is_err() && Database::read(root)?.packages.iter().any(|now| is_same_version(now, failed_version)) {
+        for (path, content, mode) in kept {
+            let written = fs::write(path, content).and_then(|()| fs::set_permissions(path, mode));
+            written.context(|| format!("writing {}", path.display()))?;
+        }
+    }
+    second
+}
+
+fn is_same_version(now: &Package, failed_version: &Package) -> bool {
+    now.id() == failed_version.id() && now.version == failed_version.version && now.status.has_files()
 }
 
 /// Passes on that another program uses dpkg, and keeps every other error for later.
@@ -117,7 +179,7 @@ fn run_undo_command(
 pub(crate) fn verify(plan: &DebPlan, database: &Database) -> Result<(), InstallError> {
     let touched = [(&plan.package, &plan.architecture)].into_iter();
     for (touched, architecture) in touched.chain(plan.removed.iter().map(|gone| (gone, &gone.before.architecture))) {
-        let (before, now) = (&touched.before, database.state(&touched.name, architecture));
+        let (before, now) = (&touched.before, database.state(&touched.name, architecture, plan.is_coinstallable));
         if !is_restored(before, &now) {
             let describe = |state: &PackageState| format!("{} {}", state.status, state.version).trim().to_owned();
             let name = &touched.name;
@@ -169,39 +231,4 @@ pub(crate) fn describe_side_effects(plan: &DebPlan, database: &Database) -> Opti
         effects.push(format!("dpkg removed {} in favour of the package", gone.join(", ")));
     }
     (!effects.is_empty()).then(|| effects.join("; "))
-}
-
-/// Settings that the machine had before the package. A purge must not delete them.
-struct OwnSettings(Vec<(PathBuf, PathBuf)>);
-
-impl OwnSettings {
-    fn of(plan: &DebPlan, root: &Path) -> Self {
-        let pair = |name: &String| {
-            let place = resolve(root, name);
-            let mut aside = place.clone().into_os_string();
-            aside.push(".banyan-keeps");
-            (place, PathBuf::from(aside))
-        };
-        Self(plan.own_settings.iter().map(pair).collect())
-    }
-    fn put_aside(&self) -> Result<(), InstallError> {
-        self.0.iter().try_for_each(|(place, aside)| move_if_there(place, aside))
-    }
-    /// Also after a crash in between.
-    fn put_back(&self) -> Result<(), InstallError> {
-        for (place, aside) in &self.0 {
-            if let Some(folder) = place.parent().filter(|_| aside.exists()) {
-                fs::create_dir_all(folder).context(|| format!("creating {}", folder.display()))?;
-            }
-            move_if_there(aside, place)?;
-        }
-        Ok(())
-    }
-}
-
-fn move_if_there(from: &Path, to: &Path) -> Result<(), InstallError> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.context(|| format!("moving {} to {}", from.display(), to.display())),
-    }
 }

@@ -1,0 +1,203 @@
+//! The machine's own files that a run of dpkg can change: settings, and files in its way that belong to no package. Their
+//! state before is saved, so that an undo restores it.
+//!
+//! dpkg going back to the old version does not: it leaves the new version's settings in place, forgets that an
+//! administrator deleted one, and never knew the files that it overwrote.
+
+use crate::{
+    error::{InstallError, IoContext},
+    methods::deb::{
+        contents::{Deb, has_same_bytes},
+        database::Database,
+        package::Package,
+        root_path::{Places, resolve},
+    },
+    package_state::Status,
+    storage::{
+        files::remove_path,
+        journal::{FileBefore, SavedFile},
+    },
+    sys,
+};
+use banyan_proto::Reason;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What dpkg and the usual scripts put beside a setting.
+const BESIDE_A_SETTING: [&str; 6] = [".dpkg-dist", ".dpkg-new", ".dpkg-old", ".dpkg-bak", ".dpkg-remove", ".dpkg-tmp"];
+
+/// Finds the files to save, as absolute paths below the root. `before` are the packages that the run replaces or removes.
+///
+/// # Errors
+/// [`Reason::PackageConflict`] when dpkg would delete a folder with files that belong to no package.
+pub(crate) fn find(
+    deb: &Deb,
+    before: &[&Package],
+    database: &Database,
+    root: &Path,
+) -> Result<BTreeSet<String>, InstallError> {
+    let mut paths = BTreeSet::new();
+    // dpkg takes a setting that it knows and does not find as deleted by an administrator, and never brings it back. So
+    // new settings stay where going back makes dpkg know them, or puts them in place: after a removal that kept the
+    // settings, and when the version before was never configured.
+    let keeps_new =
+        before.iter().any(|package| package.status != Status::NotInstalled && !package.status.is_installed());
+    for setting in deb.conffiles.iter().chain(before.iter().flat_map(|package| &package.settings)) {
+        let beside = BESIDE_A_SETTING.iter().filter(|ending| !keeps_new || **ending != ".dpkg-new");
+        paths.extend(beside.map(|ending| format!("{setting}{ending}")));
+        if !keeps_new || look_at(&resolve(root, setting))?.is_some() {
+            paths.insert(setting.clone());
+        }
+    }
+    // What is in the way, by the place where it really is.
+    let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut in_folders: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let diversions = database.diversions(&deb.package.name);
+    let mut places = Places::new(root);
+    for file in &deb.files {
+        let path = diversions.get(&file.path).unwrap_or(&file.path);
+        let place = places.of(path);
+        match look_at(&place)? {
+            None => {}
+            Some(found) if found.is_dir() && file.is_plain => add_files_below(&place, path, &mut in_folders)?,
+            Some(found) if found.is_dir() => {}
+            // dpkg keeps a link to a folder where it has a folder.
+            Some(_) if file.is_folder && place.is_dir() => {}
+            Some(_) => drop(files.insert(place, path.clone())),
+        }
+    }
+    for package in database.packages.iter().filter(|package| package.status.has_files()) {
+        let diversions = database.diversions(&package.name);
+        for path in database.files(package) {
+            let place = places.of(diversions.get(&path).unwrap_or(&path));
+            files.remove(&place);
+            in_folders.remove(&place);
+        }
+    }
+    if let Some((inside, path)) = in_folders.into_iter().next() {
+        let detail = format!(
+            "{} contains the file {path}, but on this machine that is a folder with files of no package, such as {}; \
+             move them elsewhere",
+            deb.package.label(),
+            inside.display()
+        );
+        return Err(InstallError::new(Reason::PackageConflict, detail));
+    }
+    // dpkg's lists of a half-installed package lack some of its files.
+    if before.iter().all(|package| package.status != Status::HalfInstalled) {
+        paths.extend(files.into_values());
+    }
+    Ok(paths)
+}
+
+fn add_files_below(folder: &Path, path: &str, files: &mut BTreeMap<PathBuf, String>) -> Result<(), InstallError> {
+    let context = || format!("reading {}", folder.display());
+    for entry in fs::read_dir(folder).context(context)? {
+        let place = entry.context(context)?.path();
+        if look_at(&place)?.is_some_and(|found| found.is_dir()) {
+            add_files_below(&place, path, files)?;
+        } else {
+            files.insert(place, path.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Copies files to `folder`, and syncs the copies.
+///
+/// # Errors
+/// When one cannot be read or copied.
+pub(crate) fn save(paths: BTreeSet<String>, root: &Path, folder: &Path) -> Result<Vec<SavedFile>, InstallError> {
+    let mut saved = Vec::new();
+    for (number, path) in paths.into_iter().enumerate() {
+        let place = resolve(root, &path);
+        let before = match look_at(&place)? {
+            None => FileBefore::Absent,
+            Some(found) if found.is_symlink() => {
+                let target = fs::read_link(&place).context(|| format!("reading {}", place.display()))?;
+                FileBefore::Link { target }
+            }
+            Some(found) if found.is_file() => {
+                let copy = folder.join(format!("{number}.saved"));
+                remove_path(&copy)?;
+                sys::copy_file(&place, &copy).context(|| format!("saving {}", place.display()))?;
+                FileBefore::Copy { copy }
+            }
+            // dpkg leaves folders, devices and pipes of this name to the administrator.
+            Some(_) => continue,
+        };
+        saved.push(SavedFile { path, before });
+    }
+    sys::sync_folder(folder).context(|| format!("syncing {}", folder.display()))?;
+    Ok(saved)
+}
+
+/// Removes files that were not there before. dpkg forgets settings of the failed version only if they are gone before it
+/// installs the old one; otherwise it would not bring them with the next version.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub(crate) fn remove_new(saved: &[SavedFile], root: &Path) -> Result<(), InstallError> {
+    for file in saved.iter().filter(|file| file.before == FileBefore::Absent) {
+        let place = resolve(root, &file.path);
+        if look_at(&place)?.is_some_and(|now| !now.is_dir()) {
+            fs::remove_file(&place).context(|| format!("removing {}", place.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts saved files back, and removes those that were not there before. Can be repeated after a crash.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn put_back(saved: &[SavedFile], root: &Path) -> Result<(), InstallError> {
+    remove_new(saved, root)?;
+    for SavedFile { path, before } in saved {
+        let place = resolve(root, path);
+        let context = || format!("restoring {}", place.display());
+        let now = look_at(&place)?;
+        match before {
+            FileBefore::Absent => {}
+            FileBefore::Link { target } => {
+                if fs::read_link(&place).ok().as_ref() != Some(target) {
+                    make_room(&place, now.as_ref()).context(context)?;
+                    sys::make_symlink(target, &place).context(context)?;
+                }
+            }
+            FileBefore::Copy { copy } => {
+                if !now.as_ref().is_some_and(fs::Metadata::is_file) || !is_same(copy, &place).context(context)? {
+                    make_room(&place, now.as_ref()).context(context)?;
+                    sys::copy_file(copy, &place).context(context)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_same(copy: &Path, place: &Path) -> io::Result<bool> {
+    Ok(sys::has_same_attributes(copy, place)?
+        && has_same_bytes(&mut fs::File::open(copy)?, &mut fs::File::open(place)?)?)
+}
+
+/// Makes room for a file: creates its folder, or removes what is there. A folder is removed only when it is empty.
+fn make_room(place: &Path, now: Option<&fs::Metadata>) -> io::Result<()> {
+    match now {
+        Some(now) if now.is_dir() => fs::remove_dir(place),
+        Some(_) => fs::remove_file(place),
+        None => place.parent().map_or(Ok(()), fs::create_dir_all),
+    }
+}
+
+/// Returns what is at a path, without following a link.
+fn look_at(place: &Path) -> Result<Option<fs::Metadata>, InstallError> {
+    match fs::symlink_metadata(place) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error).context(|| format!("looking at {}", place.display())),
+    }
+}
