@@ -72,6 +72,9 @@ pub enum FrameError {
     /// The kind is unknown.
     #[error("a frame has the unknown kind {0}")]
     UnknownKind(u8),
+    /// The frame has a value that does not exist.
+    #[error("a frame of kind {0} has an unknown value")]
+    UnknownValue(u8),
     /// The frame is too short for its kind.
     #[error("a frame of kind {0} is too short")]
     TooShort(u8),
@@ -86,9 +89,11 @@ impl FrameError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Control(error) if error.is_newer() => Reason::NotUnderstood,
-            Self::Control(_) | Self::TooLong { .. } | Self::UnknownKind(_) | Self::TooShort(_) => {
-                Reason::ProtocolBroken
-            }
+            Self::Control(_)
+            | Self::TooLong { .. }
+            | Self::UnknownKind(_)
+            | Self::UnknownValue(_)
+            | Self::TooShort(_) => Reason::ProtocolBroken,
         }
     }
 }
@@ -148,11 +153,11 @@ pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
             let watermark = number(&body)?;
             let front = number(body.get(4..).unwrap_or_default())?;
             let (holdup, path) = body.get(8..).and_then(<[u8]>::split_first).ok_or(FrameError::TooShort(kind))?;
-            // A newer version may know more places.
             let holdup = match holdup {
+                0 => None,
                 1 => Some(Holdup::Here),
                 2 => Some(Holdup::Above),
-                _ => None,
+                _ => return Err(FrameError::UnknownValue(kind)),
             };
             let (ids, rest) = path.as_chunks::<16>();
             if !rest.is_empty() {
@@ -227,6 +232,13 @@ mod tests {
             assert_eq!(length, bytes.len() - HEADER);
             assert_eq!(parse_body(kind, bytes[HEADER..].to_vec()).unwrap(), frame);
         }
+    }
+
+    #[test]
+    fn a_heartbeat_with_an_unknown_place_is_refused() {
+        let mut bytes = Frame::Heartbeat(Heartbeat::default()).encode();
+        *bytes.last_mut().unwrap() = 3;
+        assert!(matches!(parse_body(HEARTBEAT, bytes[HEADER..].to_vec()), Err(FrameError::UnknownValue(HEARTBEAT))));
     }
 
     #[test]

@@ -106,12 +106,6 @@ impl SourceAdvisor {
         }
         advisor
     }
-    /// Records that a machine does not forward.
-    pub fn record_no_forwarding(&mut self, machine: MachineId) {
-        if let Some(node) = self.nodes.get_mut(&machine) {
-            (node.rate, node.limit) = (0.0, 0.0);
-        }
-    }
     /// Records the source that a machine reports.
     pub fn record_source(&mut self, machine: MachineId, stripe: u8, source: MachineId) {
         if let Some(edge) = self.edge(machine, stripe).filter(|edge| edge.source != source) {
