@@ -198,6 +198,9 @@ fn a_metered_network_is_not_used_until_the_user_allows_this_one() {
     let bus = SystemBus::start();
     let networks = Networks::start(&bus);
     let network = network(&[], &[bus.environment()]);
+    network.wait_until("the machine has read what network it is on", |network| {
+        network.snapshot(0).scheduling.signals.network.value.is_some()
+    });
     let over = |id: &'static str| move |why: &Why| matches!(why, Why::Metered { network, may_overrule: true } if network.id.0 == id);
     let deployment = waits(&network, "1.0", over(PHONE));
     let seen = network.snapshot(0).scheduling.signals.network;
