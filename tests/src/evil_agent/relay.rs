@@ -7,8 +7,18 @@ use banyan_proto::{
     peer::{Control, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_wire::connection::{self, Connection, TlsPair};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{task::JoinSet, time::sleep};
+
+/// How long a hostile machine waits before it repeats an offer. Others on the list are hostile, too, and answer at
+/// once: without a wait, they would use all processors of the test.
+const REPEAT: Duration = Duration::from_millis(20);
 
 /// What a hostile machine does with what it was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +39,7 @@ pub enum Relay {
     RefusesPulls,
     /// It claims that everyone below accepted, and hands nothing on.
     ClaimsParts,
-    /// It hands its own sublist on, with itself as the head, again and again.
+    /// It offers its own sublist, with itself as the head, to the heads of its parts, again and again.
     OffersItself,
     /// It repeats each offer without end.
     RepeatsOffers,
@@ -51,6 +61,16 @@ impl Relay {
     ];
 }
 
+/// The part that a hostile machine plays for one order.
+struct Part {
+    relay: Relay,
+    /// The artifact.
+    content: Vec<u8>,
+    /// The machines that it feeds, by stripe. Hostile machines repeat offers to each other without end: with a new
+    /// connection for each offer, they would take every socket of their process.
+    fed: Mutex<HashSet<(u8, MachineId)>>,
+}
+
 /// Returns where a machine can be reached, from the offer's hints. Their signatures do not matter here.
 fn address_of(offer: &Offer, machine: MachineId) -> Option<SocketAddr> {
     let hints = offer.hints.iter().filter_map(|signed| {
@@ -62,7 +82,8 @@ fn address_of(offer: &Offer, machine: MachineId) -> Option<SocketAddr> {
 
 impl EvilAgent {
     /// Plays its part in a tree, and checks in meanwhile, until the task is dropped. `content` is the artifact.
-    pub async fn play(self: Arc<Self>, relay: Relay, content: Arc<Vec<u8>>) {
+    pub async fn play(self: Arc<Self>, relay: Relay, content: Vec<u8>) {
+        let part = Arc::new(Part { relay, content, fed: Mutex::default() });
         let mut tasks = JoinSet::new();
         let this = Arc::clone(&self);
         tasks.spawn(async move {
@@ -79,23 +100,19 @@ impl EvilAgent {
         });
         let pair = TlsPair::for_peers(&self.credentials, None).expect("the credentials are valid");
         while let Ok((stream, _)) = self.listener.accept().await {
-            let (this, acceptor, content) = (Arc::clone(&self), Arc::clone(&pair.acceptor), Arc::clone(&content));
+            let (this, acceptor, part) = (Arc::clone(&self), Arc::clone(&pair.acceptor), Arc::clone(&part));
             tasks.spawn(async move {
                 let Ok(stream) = connection::handshake(stream, acceptor).await else { return };
                 if let Ok(connection) = connection::accept(stream, Self::hello()).await {
-                    drop(this.converse(relay, connection, content).await);
+                    drop(this.converse(&part, connection).await);
                 }
             });
         }
     }
 
     /// Answers what arrives over one connection.
-    async fn converse(
-        self: Arc<Self>,
-        relay: Relay,
-        mut connection: Connection,
-        content: Arc<Vec<u8>>,
-    ) -> io::Result<()> {
+    async fn converse(self: Arc<Self>, part: &Arc<Part>, mut connection: Connection) -> io::Result<()> {
+        let relay = part.relay;
         let mut feeding = JoinSet::new();
         let mut artifact: Option<Artifact> = None;
         loop {
@@ -112,26 +129,29 @@ impl EvilAgent {
                         continue;
                     }
                     if relay != Relay::ClaimsParts {
-                        for child in self.children(relay, &offer) {
-                            feeding.spawn(Arc::clone(&self).feed(relay, child, Arc::clone(&content)));
+                        for (head, child) in self.children(relay, &offer) {
+                            let begins = part.fed.lock().expect("no task panics").insert((child.stripe, head));
+                            if begins {
+                                feeding.spawn(Arc::clone(&self).feed(Arc::clone(part), head, child));
+                            }
                         }
                     }
                     connection.send(&Frame::Control(Control::PartsAccepted)).await?;
                 }
                 Frame::Control(Control::Pull(pull)) => {
-                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?;
+                    serve(relay, &mut connection, &pull, artifact.as_ref(), &part.content).await?;
                 }
                 Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat(_) => {}
             }
         }
     }
 
-    /// Returns the offers to the heads of its parts.
-    fn children(&self, relay: Relay, offer: &Offer) -> Vec<Offer> {
+    /// Returns the heads of its parts, and what each is offered.
+    fn children(&self, relay: Relay, offer: &Offer) -> Vec<(MachineId, Offer)> {
         let parts = offer.sublist.hand_on(offer.stripe);
         let child = |(_, sublist, step): (_, banyan_proto::AddresseeList, banyan_proto::list::Step)| {
-            let mut made = offer.clone();
-            let code = offer.code.child(sublist.head(), sublist.subtree(offer.stripe).hash);
+            let (mut made, head) = (offer.clone(), sublist.head());
+            let code = offer.code.child(head, sublist.subtree(offer.stripe).hash);
             let wrong =
                 || RollingCode::root(&[7; 32], banyan_proto::OrderId([7; 16]), 0, banyan_proto::Digest([7; 32]));
             made.code = if relay == Relay::WrongCode { wrong() } else { code };
@@ -140,14 +160,14 @@ impl EvilAgent {
             if relay != Relay::OffersItself {
                 made.sublist = sublist;
             }
-            made
+            (head, made)
         };
         parts.into_iter().map(child).collect()
     }
 
-    /// Offers a part to its head and serves it.
-    async fn feed(self: Arc<Self>, relay: Relay, offer: Offer, content: Arc<Vec<u8>>) -> io::Result<()> {
-        let head = offer.sublist.head();
+    /// Makes an offer to a head and serves it.
+    async fn feed(self: Arc<Self>, part: Arc<Part>, head: MachineId, offer: Offer) -> io::Result<()> {
+        let relay = part.relay;
         let (to, artifact) = (address_of(&offer, head), artifact_of(&offer));
         let to = to.ok_or_else(|| io::Error::other("no address"))?;
         let mut connection = self.dial(head, to).await?;
@@ -155,11 +175,12 @@ impl EvilAgent {
         loop {
             match connection.next().await? {
                 Frame::Control(Control::Pull(pull)) => {
-                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?;
+                    serve(relay, &mut connection, &pull, artifact.as_ref(), &part.content).await?;
                 }
                 Frame::Control(Control::OfferReply(_))
                     if matches!(relay, Relay::RepeatsOffers | Relay::OffersItself) =>
                 {
+                    sleep(REPEAT).await;
                     connection.send(&Frame::Control(Control::Offer(Box::new(offer.clone())))).await?;
                 }
                 Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat(_) => {}

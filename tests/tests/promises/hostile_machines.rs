@@ -139,9 +139,8 @@ fn honest_machines_finish(relays: &[Relay]) -> TestNetwork {
         let name = format!("{relay:?}").to_lowercase();
         network.publish(&name, "1.0", 60_000, Behaviour::Works);
         let content = fs::read(network.path(&format!("packages/{name}-1.0.tar.gz"))).expect("the package");
-        let content = Arc::new(content);
         for evil in evil {
-            tokio::spawn(Arc::clone(evil).play(*relay, Arc::clone(&content)));
+            tokio::spawn(Arc::clone(evil).play(*relay, content.clone()));
         }
         network.wait_until("the hostile machines are online", |network| {
             let machines = network.machines();
