@@ -99,7 +99,7 @@ impl TestDesktop {
         let configuration = desktop.write_bus_configuration(services);
         let bus = ["--config-file", &configuration, "--nofork", "--nopidfile", "--print-address=1"];
         desktop.address = desktop.start_and_read_line("dbus-daemon", &bus);
-        desktop.start("openbox", &[]);
+        desktop.start_and_read_line("openbox", &["--startup", "echo started"]);
         desktop
     }
     /// Writes the configuration of a session bus that starts only what the tests need, whatever else is installed: a
@@ -265,7 +265,14 @@ impl TestDesktop {
             let output = command.args(["search", "--onlyvisible", "--name", &title]).output().expect("xdotool runs");
             String::from_utf8_lossy(&output.stdout).lines().next().map(ToOwned::to_owned)
         };
-        wait_for("a window with that title", found)
+        found_in_time(found).unwrap_or_else(|| panic!("no window has the title {title}; {}", self.ended()))
+    }
+    /// Says which of the programs on the desktop have ended.
+    fn ended(&self) -> String {
+        let state = |id: u32| fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let ended = self.children.iter().map(|child| state(child.id())).filter(|stat| stat.contains(") Z "));
+        let names: Vec<String> = ended.filter_map(|stat| Some(stat.split_once(") Z ")?.0.to_owned())).collect();
+        if names.is_empty() { "all programs run".into() } else { format!("these have ended: {}", names.join("), ")) }
     }
     /// Takes a screenshot of a window, or of the whole screen (`root`).
     pub fn take_screenshot(&self, window: &str, path: &Path) {
@@ -302,15 +309,19 @@ impl Drop for TestDesktop {
 }
 
 /// Waits until `look` returns a value, and returns it.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    found_in_time(look).unwrap_or_else(|| panic!("timed out waiting for: {what}"))
+}
+
+fn found_in_time<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
-    loop {
+    while begun.elapsed() < PATIENCE {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(begun.elapsed() < PATIENCE, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+    None
 }
 
 /// Returns a proxy for an object on a bus; its properties are read anew each time.
