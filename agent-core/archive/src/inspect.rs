@@ -89,12 +89,10 @@ pub fn inspect(
             context: format!("reading {:?}", path.shown()),
             source: error,
         })?;
-        if executable.is_none() {
-            let is_program = is_program(&head);
-            tree.set_executable(&path, is_program);
-            if is_program {
-                remarks.made_executable.add(path.as_str());
-            }
+        let is_program = is_program(&head);
+        tree.set_program(&path, is_program);
+        if executable.is_none() && is_program {
+            remarks.made_executable.add(path.as_str());
         }
         observe(path.as_str(), &head);
         Ok::<(), ArchiveError>(())

@@ -111,7 +111,7 @@ pub enum ArchiveRefusal {
     )]
     TooLarge(u64),
     /// A header that fills the memory.
-    #[error("an extended header is larger than {0} bytes; make the archive without extended attributes")]
+    #[error("a name or the map of a sparse file is larger than {0} bytes; make the archive with GNU tar or bsdtar")]
     HeaderTooLarge(u64),
     /// The archive contradicts itself.
     #[error("{path:?} declares {said} bytes but has {found} or more; make the archive again")]

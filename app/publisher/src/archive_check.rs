@@ -142,10 +142,17 @@ impl CheckedArchive {
         };
         match node {
             Node::Folder => return refuse("is a folder".into()),
-            Node::File { executable: Some(false) } if !is_windows && name == program => {
+            Node::File { executable: Some(false), .. } if !is_windows && name == program => {
                 return refuse(
                     "is not executable there; set its x bit (chmod +x) before you make the archive, or start it with \
                      its interpreter"
+                        .into(),
+                );
+            }
+            Node::File { is_program: false, .. } if !is_windows && name == program => {
+                return refuse(
+                    "is neither a program nor a script that a system can start; a script must begin with #! and its \
+                     interpreter, such as #!/bin/sh, without a byte order mark"
                         .into(),
                 );
             }

@@ -64,22 +64,26 @@ fn portable_executable(head: &[u8]) -> Option<String> {
     (!is_dot_net).then(|| format!("windows-{processor}"))
 }
 
-/// One Mach-O program, or a universal file with several. A Java class begins with the same bytes as the latter; its
-/// version stands where the number of programs would.
+/// One Mach-O program, or a universal file with several.
 fn mach_o(head: &[u8]) -> Vec<String> {
-    const MAX_PROGRAMS: u32 = 16;
     let is_big = match head.get(..4) {
         Some(b"\xfe\xed\xfa\xce" | b"\xfe\xed\xfa\xcf") => true,
         Some(b"\xce\xfa\xed\xfe" | b"\xcf\xfa\xed\xfe") => false,
-        Some(b"\xca\xfe\xba\xbe") => {
-            let count = number32(head, 4, true).filter(|count| *count <= MAX_PROGRAMS).unwrap_or(0);
-            return (0..count as usize)
-                .filter_map(|index| mach_o_platform(number32(head, 8 + index * 20, true)?))
-                .collect();
-        }
+        Some(b"\xca\xfe\xba\xbe") => return universal(head, 20),
+        // With offsets of 64 bits.
+        Some(b"\xca\xfe\xba\xbf") => return universal(head, 32),
         _ => return vec![],
     };
     number32(head, 4, is_big).and_then(mach_o_platform).into_iter().collect()
+}
+
+/// A universal file, whose entries have `entry_bytes`. A Java class begins with the same bytes; its version stands where
+/// the number of programs would.
+fn universal(head: &[u8], entry_bytes: usize) -> Vec<String> {
+    const MAX_PROGRAMS: u32 = 16;
+    let count = number32(head, 4, true).filter(|count| *count <= MAX_PROGRAMS).unwrap_or(0);
+    let entry = |index: usize| mach_o_platform(number32(head, 8 + index * entry_bytes, true)?);
+    (0..count as usize).filter_map(entry).collect()
 }
 
 fn mach_o_platform(processor: u32) -> Option<String> {
@@ -137,6 +141,10 @@ pub(crate) mod tests {
         universal.extend([0; 16]);
         universal.extend(b"\x01\0\0\x0c");
         assert_eq!(platforms(&universal), ["macos-x86_64", "macos-aarch64"]);
+        let mut wide = b"\xca\xfe\xba\xbf\0\0\0\x02\x01\0\0\x07".to_vec();
+        wide.extend([0; 28]);
+        wide.extend(b"\x01\0\0\x0c");
+        assert_eq!(platforms(&wide), ["macos-x86_64", "macos-aarch64"]);
         assert_eq!(platforms(b"\xca\xfe\xba\xbe\0\0\0\x41 a Java class"), [""; 0]);
         for whole in [elf_program(62), windows_program(0x8664, false), universal] {
             (0..whole.len()).for_each(|length| drop(platforms(&whole[..length])));

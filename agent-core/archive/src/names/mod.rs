@@ -49,6 +49,11 @@ impl NameRules {
     pub fn on_this_machine(platform: &str) -> Self {
         Self::for_platform(if cfg!(windows) { "windows" } else { platform })
     }
+    /// Returns these rules for a folder that ignores case, whatever the system usually does.
+    #[must_use]
+    pub fn ignoring_case_if(self, ignores_case: bool) -> Self {
+        Self { ignores_case: self.ignores_case || ignores_case, ..self }
+    }
 }
 
 /// A path below the target folder: relative, `/` between names, no `.`, no `..`. Empty for the target folder itself.

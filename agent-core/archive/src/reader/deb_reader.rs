@@ -2,6 +2,7 @@
 
 use super::{
     compression::Compression,
+    deb_control::ControlFile,
     tar_reader::{self, DpkgEntry, Unpacker},
 };
 use crate::{
@@ -20,6 +21,10 @@ const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER_BYTES: usize = 60;
 /// Longest control file that is read (bytes).
 const MAX_CONTROL_BYTES: u64 = 1 << 20;
+/// The scripts that dpkg starts.
+const SCRIPTS: [&str; 4] = ["preinst", "postinst", "prerm", "postrm"];
+/// Longest first line of a script (bytes).
+const MAX_FIRST_LINE_BYTES: u64 = 4096;
 /// Most files that machines accept in a deb.
 const MAX_FILES: usize = 1_000_000;
 
@@ -58,7 +63,7 @@ pub fn read_deb(path: &Path) -> Result<DebDescription, ArchiveError> {
         return Err(unsupported("it is not a Debian package: it does not begin like one"));
     }
     let mut found = DebDescription::default();
-    let mut control: Option<String> = None;
+    let mut control: Option<ControlFile> = None;
     let mut has_data = false;
     let mut is_first = true;
     while let Some(member) = next_member(&mut file)? {
@@ -94,17 +99,10 @@ pub fn read_deb(path: &Path) -> Result<DebDescription, ArchiveError> {
     let Some(control) = control.filter(|_| has_data) else {
         return Err(ArchiveRefusal::Damaged("it ends before its data.tar".into()).into());
     };
-    let field = |name: &str| {
-        let value = |line: &str| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        };
-        control.lines().find_map(value).filter(|value| !value.is_empty())
-    };
-    let required = |name: &str| field(name).ok_or_else(|| unsupported(&format!("its control file has no {name}")));
-    found.package = required("Package")?;
-    found.version = required("Version")?;
-    found.architecture = required("Architecture")?;
+    let field = |name| control.field(name).unwrap_or_default().to_owned();
+    found.package = field("package");
+    found.version = field("version");
+    found.architecture = field("architecture");
     Ok(found)
 }
 
@@ -151,21 +149,46 @@ fn compression_of(name: &str, wanted: &str) -> Result<Option<Compression>, Archi
     }
 }
 
-/// Reads the control file, and the rest of its archive.
+/// Reads the control file and the beginnings of the scripts, and the rest of their archive.
 fn read_control<R: Read + 'static>(
     content: BufReader<R>,
     compression: Option<Compression>,
-) -> Result<String, ArchiveError> {
-    let mut control = None;
+) -> Result<ControlFile, ArchiveError> {
+    let (mut control, mut unusable_script) = (None, None);
     read_tar(content, compression, Unpacker::Tar, &mut |entry, content| {
-        if entry.name.trim_start_matches("./") == "control" {
-            let mut text = Vec::new();
-            content.take(MAX_CONTROL_BYTES).read_to_end(&mut text)?;
-            control = Some(String::from_utf8_lossy(&text).into_owned());
+        match entry.name.trim_start_matches("./") {
+            "control" => {
+                let mut text = Vec::new();
+                content.take(MAX_CONTROL_BYTES).read_to_end(&mut text)?;
+                control = Some(String::from_utf8_lossy(&text).into_owned());
+            }
+            name if SCRIPTS.contains(&name) => {
+                let mut head = Vec::new();
+                content.take(MAX_FIRST_LINE_BYTES).read_to_end(&mut head)?;
+                if has_windows_line(&head) {
+                    unusable_script.get_or_insert_with(|| name.to_owned());
+                }
+            }
+            _ => {}
         }
         Ok(())
     })?;
-    control.ok_or_else(|| unsupported("it has no control file"))
+    if let Some(name) = unusable_script {
+        let text = format!(
+            "the first line of its script {name} ends as on Windows (CR LF), so dpkg could not start it; save it with LF"
+        );
+        return Err(unsupported(&text));
+    }
+    let control = control.ok_or_else(|| unsupported("it has no control file"))?;
+    let refused =
+        |why| unsupported(&format!("dpkg would refuse its control file: {why}; correct it, and build it again"));
+    ControlFile::parse(&control).map_err(refused)
+}
+
+/// Whether the interpreter's name would end with a carriage return. dpkg starts a script without an interpreter with the
+/// shell.
+fn has_windows_line(head: &[u8]) -> bool {
+    head.starts_with(b"#!") && head.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"))
 }
 
 /// Reads all files. Returns the first folder that has none of its own entries.

@@ -1,6 +1,7 @@
 //! Reads archives as a sequence of entries. The crates for the formats serve as parsers only: nothing here writes.
 
 mod compression;
+mod deb_control;
 mod deb_reader;
 mod format;
 mod pax;
@@ -104,9 +105,17 @@ pub fn read_entries<E: From<ArchiveError>>(
     result.map(|metadata| Metadata { read_bytes: budget.used(), ..metadata })
 }
 
+/// The most programs in a universal Mach-O file. A Java class begins with the same bytes; its version stands where the
+/// number of programs would.
+const MAX_UNIVERSAL_PROGRAMS: u8 = 16;
+
 /// Whether content begins like a program that a system starts: ELF, Mach-O or a script.
 #[must_use]
 pub fn is_program(head: &[u8]) -> bool {
-    const MACH_O: [&[u8]; 4] = [b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe"];
-    head.starts_with(b"\x7fELF") || head.starts_with(b"#!") || MACH_O.iter().any(|magic| head.starts_with(magic))
+    match head {
+        [0x7f, b'E', b'L', b'F', ..] | [b'#', b'!', ..] => true,
+        [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => true,
+        [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, count, ..] => (1..=MAX_UNIVERSAL_PROGRAMS).contains(count),
+        _ => false,
+    }
 }

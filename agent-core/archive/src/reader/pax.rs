@@ -1,10 +1,17 @@
 //! Parses the extended headers of tar archives. The `tar` crate reads them without any bound.
+//!
+//! Records pass as a stream, and only what is needed is kept: extended attributes can be many megabytes.
 
 use super::sparse::Segment;
-use crate::refusal::ArchiveRefusal;
+use crate::refusal::{ArchiveRefusal, damaged};
+use std::io::{self, Read, Take};
 
-/// Maximum size of an extended header (bytes). It holds a path or two, attributes, and the map of a sparse file.
+/// Maximum size of what is kept of an extended header (bytes): a path or two, and the map of a sparse file.
 pub(super) const MAX_EXTENDED_HEADER_BYTES: u64 = 1 << 20;
+/// Longest number before a record (digits).
+const MAX_DIGITS: usize = 20;
+/// Longest name of a record that is needed (bytes).
+const MAX_KEY_BYTES: usize = 64;
 
 /// Attributes of the next entry from pax headers.
 #[derive(Debug, Default)]
@@ -36,20 +43,34 @@ impl PaxSparse {
 }
 
 impl Pax {
-    /// Adds the records of a header, `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record. Values may contain
-    /// anything, including newlines. Later records override earlier ones.
-    pub(super) fn add(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveRefusal> {
+    /// Reads a header of `size` bytes and adds its records, `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record.
+    /// Values may contain anything, including newlines. Later records override earlier ones.
+    pub(super) fn read(&mut self, input: &mut dyn Read, size: u64) -> Result<(), ArchiveRefusal> {
         self.is_present = true;
-        while !bytes.is_empty() {
-            let space = bytes.iter().position(|byte| *byte == b' ').ok_or_else(unreadable)?;
-            let length = number(&bytes[..space]).and_then(|n| usize::try_from(n).ok()).ok_or_else(unreadable)?;
-            let record =
-                bytes.get(space + 1..length).and_then(|rest| rest.strip_suffix(b"\n")).ok_or_else(unreadable)?;
-            bytes = &bytes[length..];
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(unreadable)?;
-            self.add_record(&record[..equals], &record[equals + 1..])?;
+        let mut header = input.take(size);
+        let mut kept_bytes = 0;
+        while header.limit() > 0 {
+            self.read_record(&mut header, &mut kept_bytes)?;
         }
         Ok(())
+    }
+
+    fn read_record(&mut self, header: &mut Take<&mut dyn Read>, kept_bytes: &mut u64) -> Result<(), ArchiveRefusal> {
+        let (digits, _) = read_until(header, b' ', MAX_DIGITS)?;
+        let length = number(&digits).and_then(|length| length.checked_sub(digits.len() as u64 + 1));
+        let length = length.filter(|length| *length <= header.limit()).ok_or_else(unreadable)?;
+        let mut record = header.take(length);
+        let (key, is_whole) = read_until(&mut record, b'=', MAX_KEY_BYTES)?;
+        if !is_whole || !is_needed(&key) {
+            return skip(&mut record);
+        }
+        *kept_bytes += record.limit();
+        if *kept_bytes > MAX_EXTENDED_HEADER_BYTES {
+            return Err(ArchiveRefusal::HeaderTooLarge(MAX_EXTENDED_HEADER_BYTES));
+        }
+        let mut value = Vec::new();
+        record.read_to_end(&mut value).map_err(damaged)?;
+        self.add_record(&key, value.strip_suffix(b"\n").ok_or_else(unreadable)?)
     }
 
     fn add_record(&mut self, key: &[u8], value: &[u8]) -> Result<(), ArchiveRefusal> {
@@ -99,6 +120,30 @@ impl PaxSparse {
         }
         Ok(())
     }
+}
+
+/// Whether a record says something about names, sizes or holes.
+fn is_needed(key: &[u8]) -> bool {
+    matches!(key, b"path" | b"linkpath" | b"size" | b"SCHILY.realsize") || key.starts_with(b"GNU.sparse.")
+}
+
+/// Reads up to a delimiter, which is dropped, or to `max` bytes. Returns the bytes, and whether the delimiter was there.
+fn read_until(input: &mut impl Read, delimiter: u8, max: usize) -> Result<(Vec<u8>, bool), ArchiveRefusal> {
+    let mut bytes = Vec::new();
+    while bytes.len() < max {
+        let mut byte = [0];
+        input.read_exact(&mut byte).map_err(|_| unreadable())?;
+        if byte[0] == delimiter {
+            return Ok((bytes, true));
+        }
+        bytes.push(byte[0]);
+    }
+    Ok((bytes, false))
+}
+
+fn skip(record: &mut Take<impl Read>) -> Result<(), ArchiveRefusal> {
+    io::copy(record, &mut io::sink()).map_err(damaged)?;
+    if record.limit() == 0 { Ok(()) } else { Err(unreadable()) }
 }
 
 fn unreadable() -> ArchiveRefusal {

@@ -142,10 +142,10 @@ fn read_extended(
         b'L' => extended.long_path = Some(truncate_at_nul(read_extended_header(input, size)?)),
         b'K' => extended.long_target = Some(truncate_at_nul(read_extended_header(input, size)?)),
         // Solaris writes its own letter.
-        b'x' | b'X' => extended.pax.add(&read_extended_header(input, size)?)?,
+        b'x' | b'X' => read_pax(input, size, &mut extended.pax)?,
         b'g' => {
             let mut pax = Pax::default();
-            pax.add(&read_extended_header(input, size)?)?;
+            read_pax(input, size, &mut pax)?;
             if pax.path.is_some() || pax.target.is_some() || pax.size.is_some() || pax.sparse.is_present() {
                 let text = "a global header changes the names or sizes of all entries; make the archive with GNU tar";
                 return Err(ArchiveRefusal::Unsupported(text.into()));
@@ -156,6 +156,11 @@ fn read_extended(
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+fn read_pax(input: &mut dyn Read, size: u64, pax: &mut Pax) -> Result<(), ArchiveRefusal> {
+    pax.read(input, size)?;
+    skip_padding(input, size).map_err(damaged)
 }
 
 fn read_extended_header(input: &mut dyn Read, size: u64) -> Result<Vec<u8>, ArchiveRefusal> {
@@ -391,8 +396,12 @@ impl Read for Content<'_> {
 /// Skips what the visitor left of an entry, and the padding to a whole block.
 fn skip_rest(mut content: Content<'_>, size: u64) -> io::Result<()> {
     io::copy(&mut content, &mut io::sink())?;
+    skip_padding(content.0.into_inner(), size)
+}
+
+fn skip_padding(input: &mut dyn Read, size: u64) -> io::Result<()> {
     let padding = size.next_multiple_of(BLOCK as u64) - size;
-    io::copy(&mut Content(content.0.into_inner().take(padding)), &mut io::sink()).map(drop)
+    io::copy(&mut Content(input.take(padding)), &mut io::sink()).map(drop)
 }
 
 /// Reads to the end of the stream. Returns whether anything but zeros was there.

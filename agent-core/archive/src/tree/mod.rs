@@ -56,8 +56,10 @@ pub enum Node {
     Folder,
     /// A file.
     File {
-        /// Whether it is a program; `None` until its content was read.
+        /// Whether it may be executed; `None` until its content was read, if the archive has no modes.
         executable: Option<bool>,
+        /// Whether its content is that of a program or script.
+        is_program: bool,
     },
     /// A symbolic link.
     Link {
@@ -98,6 +100,12 @@ impl Tree {
         self.bytes
     }
 
+    /// Returns the number of files, links and folders, those included that are only named as a part of a path.
+    #[must_use]
+    pub fn path_count(&self) -> u64 {
+        self.nodes.values().map(|nodes| nodes.len() as u64).sum()
+    }
+
     /// Returns how often a later entry replaced an earlier one, and the first path where it did.
     #[must_use]
     pub fn repeated(&self) -> (u64, Option<&str>) {
@@ -131,7 +139,7 @@ impl Tree {
                 if self.bytes > self.limit {
                     return Err(ArchiveRefusal::TooLarge(self.limit));
                 }
-                self.add(&path, Node::File { executable: *executable })?;
+                self.add(&path, Node::File { executable: *executable, is_program: false })?;
                 Ok(PlannedEntry::File { path, size: *size, executable: *executable })
             }
             EntryKind::Symlink(raw) => {
@@ -165,12 +173,13 @@ impl Tree {
         }
     }
 
-    /// Records what the content of a file tells: whether it is a program.
-    pub fn set_executable(&mut self, path: &SafePath, is_program: bool) {
-        let found = self.nodes.get_mut(&path.as_str().to_lowercase());
-        let node = found.and_then(|nodes| nodes.iter_mut().find(|(other, _)| other == path.as_str()));
-        if let Some((_, Node::File { executable })) = node {
-            *executable = Some(is_program);
+    /// Records what the content of a file tells: whether it is a program. Without modes it is executable then.
+    pub fn set_program(&mut self, path: &SafePath, found: bool) {
+        let nodes = self.nodes.get_mut(&path.as_str().to_lowercase());
+        let node = nodes.and_then(|nodes| nodes.iter_mut().find(|(other, _)| other == path.as_str()));
+        if let Some((_, Node::File { executable, is_program })) = node {
+            executable.get_or_insert(found);
+            *is_program = found;
         }
     }
 
@@ -201,8 +210,8 @@ impl Tree {
             for (other, node_there) in self.ignoring_case(parent) {
                 let same = other == parent;
                 known |= same;
-                // A file system that ignores case would also follow a link spelled in different case.
-                if (same && *node_there != Node::Folder) || matches!(node_there, Node::Link { .. }) {
+                let is_followed = matches!(node_there, Node::Link { .. }) && self.rules.ignores_case;
+                if (same && *node_there != Node::Folder) || is_followed {
                     return Err(through(other));
                 }
                 if !same && self.rules.ignores_case {
@@ -217,16 +226,12 @@ impl Tree {
     }
 
     fn add_last(&mut self, path: &str, node: Node) -> Result<(), ArchiveRefusal> {
-        let is_link = |node: &Node| matches!(node, Node::Link { .. });
         let mut replaces = false;
         for (other, there) in self.ignoring_case(path) {
             let same = other == path;
             replaces |= same;
-            let is_harmless = if same {
-                (*there == Node::Folder) == (node == Node::Folder)
-            } else {
-                !self.rules.ignores_case && !is_link(there) && !is_link(&node)
-            };
+            let is_harmless =
+                if same { (*there == Node::Folder) == (node == Node::Folder) } else { !self.rules.ignores_case };
             if !is_harmless {
                 return Err(ArchiveRefusal::Collision { path: path.into(), other: other.clone() });
             }

@@ -167,6 +167,13 @@ fn a_probe_that_would_fail_everywhere_is_refused() {
     wrong("linux-x86_64", tree(), "{dir}/bin", &["is a folder"]);
     let windows_lines = Tar::new().program("tool", "#!/bin/sh\r\nexit 0\r\n");
     wrong("linux-x86_64", windows_lines, "{dir}/tool", &["CR LF"]);
+    for content in ["", "echo without an interpreter\n", "\u{feff}#!/bin/sh\n"] {
+        let tar = || Tar::new().program("tool", content).hard_link("second", "tool").symlink("run", "second");
+        for probe in ["{dir}/tool", "{dir}/second", "{dir}/run"] {
+            wrong("linux-x86_64", tar(), probe, &["neither a program nor a script", "#!/bin/sh"]);
+        }
+        draft_probed("windows-x86_64", &Tar::new().program("tool", content).gz(), "{dir}/tool").unwrap();
+    }
     let arm = Tar::new().raw("tool", EntryType::Regular, 0o755, "", &elf_program(183)).file("x", &elf_program(62));
     wrong("linux-x86_64", arm, "{dir}/tool", &["built for linux-aarch64"]);
     let exe = Tar::new().file("tool.exe", &windows_program(0x8664, false)).gz();

@@ -86,7 +86,25 @@ fn what_dpkg_refuses_on_every_machine_is_refused() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0x55;
     refused(&deb_of("amd64", &damaged), "damaged or truncated");
-    refused(&deb_of("", &files().gz()), "no Architecture");
+    refused(&deb_of("", &files().gz()), "it has no field architecture");
+}
+
+#[test]
+fn what_stops_dpkg_on_every_machine_is_refused() {
+    let deb = |control: Vec<u8>| {
+        ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.gz", &files().gz())])
+    };
+    let with_script = |script| deb(control("amd64", Tar::new().program("./postinst", script)));
+    refused(&with_script("#!/bin/sh\r\nexit 0\r\n"), "first line of its script postinst ends as on Windows");
+    // dpkg starts them with the shell.
+    for script in ["echo no interpreter\n", "#!/bin/sh\nexit 0\r\n", ""] {
+        draft(&with_script(script), &ReleaseOverrides::default()).unwrap();
+    }
+    let fields = "Package: tool\nVersion: v2\nArchitecture: amd64\nDepends: libc6 (=> 2)\n";
+    let with_control = |text: &str| deb(Tar::new().file("./control", text.as_bytes()).gz());
+    refused(&with_control(fields), "the version \"v2\" does not begin with a digit");
+    refused(&with_control(&fields.replace("v2", "2")), "its field depends is wrong");
+    refused(&with_control(&format!("{fields}Depends: other\n")), "twice");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::valid_archives::{inspected, mode, read, unpacked};
 use crate::error::InstallError;
 use banyan_archive::{
     ArchiveRefusal, NameRules,
-    fixture::{Tar, archive_of, gz, zip},
+    fixture::{Tar, archive_of, gz, pax_records, zip},
 };
 use std::io::Write;
 use tar::{EntryType, Header};
@@ -138,6 +138,32 @@ fn links_between_links_and_hard_links_to_links() {
         .gz();
     let world = unpacked(&archive, "a");
     assert_eq!(["usr/z", "s/y", "t/y", "through"].map(|path| read(&world, path)), ["text"; 4]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn links_that_differ_only_in_case_are_names_of_their_own() {
+    let archive = Tar::new()
+        .symlink("Windows.h", "windows.h")
+        .file("windows.h", b"header")
+        .symlink("Lib", "lib")
+        .file("lib/Tool", b"tool")
+        .symlink("lib/tool", "Tool")
+        .gz();
+    let world = unpacked(&archive, "a");
+    assert_eq!(["Windows.h", "Lib/tool"].map(|path| read(&world, path)), ["header", "tool"]);
+}
+
+#[test]
+fn extended_attributes_of_any_size_are_skipped() {
+    let attribute = |bytes: usize| ("SCHILY.xattr.user.icon", "x=\n".repeat(bytes / 3));
+    let (small, large) = (attribute(300), attribute(5 << 20));
+    let records = [("mtime", "-1.5"), (small.0, &small.1), (large.0, &large.1), ("path", "named")];
+    let archive = Tar::new().pax(&records).file("other", b"text").gz();
+    assert_eq!(read(&unpacked(&archive, "a"), "named"), "text");
+    let cut_off = pax_records(&[(large.0, &large.1)]);
+    let archive = Tar::new().raw("pax", EntryType::XHeader, 0o644, "", &cut_off[..1 << 20]).file("f", b"").gz();
+    assert!(refusal(&archive).contains("a pax header cannot be read"), "{}", refusal(&archive));
 }
 
 #[test]
