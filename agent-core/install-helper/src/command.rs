@@ -31,6 +31,9 @@ const SCRIPT_CHECK: Duration = Duration::from_millis(250);
 /// How long a script may take to end after it was asked to.
 const SCRIPT_GRACE: Duration = Duration::from_secs(5);
 
+/// Tells dpkg that its caller holds `lock-frontend`, which the install helper does from the plan of a deb to its end.
+pub(crate) const DPKG_LOCKED: (&str, &str) = ("DPKG_FRONTEND_LOCKED", "true");
+
 /// The end of a growing text.
 #[derive(Debug, Default)]
 pub(crate) struct OutputLog(Vec<u8>);

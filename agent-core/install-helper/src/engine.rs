@@ -278,7 +278,7 @@ impl<'a> InstallEngine<'a> {
                 Inspection::InPlace => Ok(None),
                 Inspection::Planned(plan, mut needs) => {
                     let (folder, bytes) = (method.target_folder(), self.job.release.spec.needs_bytes);
-                    needs.push(RoomNeed { folder, bytes });
+                    needs.push(RoomNeed { folder, bytes, files: 0 });
                     free_space::require_all(self.disks, &needs, "the unpacked release").map(|()| Some(plan))
                 }
             });

@@ -1,13 +1,16 @@
 //! The publisher's commands that look at a release: the probe, and the command that detects it.
 
 use crate::{
-    command::{ExitKind, ExternalCommand, FinishedCommand, OutputLog},
+    command::{DPKG_LOCKED, ExitKind, ExternalCommand, FinishedCommand, OutputLog},
     error::InstallError,
     release::VerifiedRelease,
     storage::journal::UndoCause,
     sys,
 };
-use banyan_proto::{Reason, manifest::CommandSpec};
+use banyan_proto::{
+    Reason,
+    manifest::{CommandSpec, Kind},
+};
 use std::path::{Path, PathBuf};
 
 /// The exit code of a shell whose command must not be executed.
@@ -36,7 +39,11 @@ pub(crate) fn check_place(release: &VerifiedRelease, folder: &Path) -> Result<()
 /// Runs the probe; without one, being in place is enough. `Err` explains why it failed.
 pub(crate) fn run(release: &VerifiedRelease, folder: &Path, log: &mut OutputLog) -> Result<(), UndoCause> {
     let Some(probe) = &release.spec.probe else { return Ok(()) };
-    match ExternalCommand::from_manifest(probe, folder).run(log) {
+    let mut command = ExternalCommand::from_manifest(probe, folder);
+    if release.spec.kind == Kind::Deb {
+        command.environment.push(DPKG_LOCKED);
+    }
+    match command.run(log) {
         Ok(finished) if finished.is_success() => Ok(()),
         Ok(finished) if was_forbidden(&finished, folder) => {
             let detail =
@@ -67,6 +74,9 @@ fn describe_start_error(probe: &CommandSpec, error: &InstallError) -> String {
         InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             format!("the probe {program}, or the interpreter that it names, does not exist on this machine")
         }
+        InstallError::Io { source, .. } if sys::is_not_a_program(source) => format!(
+            "the probe {program} is not a program for this machine, nor a script with a first line such as #!/bin/sh"
+        ),
         _ => format!("the probe could not be started: {error}"),
     }
 }

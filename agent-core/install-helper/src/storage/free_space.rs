@@ -15,6 +15,10 @@ use std::{
 pub(crate) trait FreeSpace {
     /// Returns the bytes free for this process on the disk with `at` (an existing folder).
     fn free_bytes(&self, at: &Path) -> io::Result<u64>;
+    /// Returns how many more files can be created on that disk; `None` for as many as there is room for.
+    fn free_files(&self, _at: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// The real disks.
@@ -24,6 +28,9 @@ impl FreeSpace for RealDisks {
     fn free_bytes(&self, at: &Path) -> io::Result<u64> {
         sys::free_bytes(at)
     }
+    fn free_files(&self, at: &Path) -> io::Result<Option<u64>> {
+        sys::free_files(at)
+    }
 }
 
 /// Room that files need on the disk where `folder` is or will be.
@@ -31,11 +38,13 @@ impl FreeSpace for RealDisks {
 pub(crate) struct RoomNeed {
     pub(crate) folder: PathBuf,
     pub(crate) bytes: u64,
+    /// The number of files and folders, which some disks limit, too.
+    pub(crate) files: u64,
 }
 
 /// Verifies that `bytes` fit on the disk where `folder` is or will be.
 pub(crate) fn require(disks: &dyn FreeSpace, folder: &Path, bytes: u64, what_for: &str) -> Result<(), InstallError> {
-    require_all(disks, &[RoomNeed { folder: folder.to_owned(), bytes }], what_for)
+    require_all(disks, &[RoomNeed { folder: folder.to_owned(), bytes, files: 0 }], what_for)
 }
 
 /// Verifies that everything fits on its disk. What goes to the same disk is counted together.
@@ -44,8 +53,9 @@ pub(crate) fn require_all(disks: &dyn FreeSpace, needs: &[RoomNeed], what_for: &
     for need in needs {
         let existing = need.folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(&need.folder);
         let disk = sys::disk_of(existing).context(|| format!("checking the disk of {}", existing.display()))?;
-        let sum = by_disk.entry(disk).or_insert_with(|| RoomNeed { folder: existing.to_owned(), bytes: 0 });
+        let sum = by_disk.entry(disk).or_insert_with(|| RoomNeed { folder: existing.to_owned(), bytes: 0, files: 0 });
         sum.bytes = sum.bytes.saturating_add(need.bytes);
+        sum.files = sum.files.saturating_add(need.files);
         if existing.components().count() < sum.folder.components().count() {
             existing.clone_into(&mut sum.folder);
         }
@@ -59,6 +69,15 @@ pub(crate) fn require_all(disks: &dyn FreeSpace, needs: &[RoomNeed], what_for: &
                 "{what_for} needs {wanted} ({} bytes) on the disk of {place}, but only {is_free} ({free} bytes) are free \
                  there",
                 need.bytes
+            );
+            return Err(InstallError::new(Reason::DiskFull, detail));
+        }
+        let free = disks.free_files(&need.folder).context(|| format!("checking the free space at {place}"))?;
+        if let Some(free) = free.filter(|free| *free < need.files) {
+            let detail = format!(
+                "{what_for} has {} files and folders for the disk of {place}, but only {free} more can be created there, \
+                 however much room is free; remove small files that are not needed",
+                need.files
             );
             return Err(InstallError::new(Reason::DiskFull, detail));
         }

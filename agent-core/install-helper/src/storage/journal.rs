@@ -46,7 +46,7 @@ pub(crate) enum Plan {
         previous: Option<String>,
     },
     /// A Debian package.
-    Deb(DebPlan),
+    Deb(Box<DebPlan>),
 }
 
 /// What installing a deb changes, and the state before it.
@@ -60,6 +60,12 @@ pub(crate) struct DebPlan {
     pub(crate) package: TouchedPackage,
     /// The packages that dpkg removes in favour of it.
     pub(crate) removed: Vec<TouchedPackage>,
+    /// The packages that lose files to it.
+    #[serde(default)]
+    pub(crate) overwritten: Vec<OverwrittenPackage>,
+    /// Whether folders of its data were there before its first installation. Its removal must not delete them.
+    #[serde(default)]
+    pub(crate) has_older_data: bool,
     /// Whether the package can be installed for several architectures at once.
     #[serde(default)]
     pub(crate) is_coinstallable: bool,
@@ -77,6 +83,15 @@ pub(crate) struct TouchedPackage {
     pub(crate) before: PackageState,
     /// The deb of the version before, if one is at hand.
     pub(crate) restore: Option<PathBuf>,
+}
+
+/// A package that stays installed and loses files to another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OverwrittenPackage {
+    pub(crate) name: String,
+    pub(crate) before: PackageState,
+    /// The files, and dpkg's list of all its files.
+    pub(crate) saved_files: Vec<SavedFile>,
 }
 
 /// A file of the machine, as it was before an install.

@@ -23,6 +23,7 @@ pub(crate) fn are_in_use(folders: &[VersionFolder], _current: &std::path::Path) 
 #[cfg(target_os = "linux")]
 mod linux {
     use super::VersionFolder;
+    use crate::sys::mounts::Mounts;
     use std::{
         collections::HashMap,
         fs,
@@ -39,13 +40,14 @@ mod linux {
 
     /// Returns for each folder whether a process uses it: works in it, runs a program of it, has a file of it open or
     /// mapped, has it as its root, names it among its arguments, or was started with arguments below `current` while
-    /// that pointed to it. Processes of other users that this user may not see do not count.
+    /// that pointed to it. So does a mount below it or of it. Processes of other users that this user may not see do not count.
     pub(crate) fn are_in_use(folders: &[VersionFolder], current: &Path) -> Vec<bool> {
         if folders.is_empty() {
             return vec![];
         }
         let search = Search::new(folders, current);
-        let mut used = vec![false; folders.len()];
+        let mounts = Mounts::read();
+        let mut used: Vec<bool> = search.real.iter().map(|folder| mounts.concern(folder)).collect();
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let is_process = process.file_name().as_bytes().iter().all(u8::is_ascii_digit);
             if is_process {
@@ -151,10 +153,19 @@ mod linux {
 
     fn add_files(folder: &Path, index: usize, files: &mut HashMap<FileId, usize>) {
         let Ok(about) = fs::symlink_metadata(folder) else { return };
+        add_files_on(about.dev(), folder, index, files);
+    }
+
+    /// What is mounted there can be anything.
+    fn add_files_on(device: u64, folder: &Path, index: usize, files: &mut HashMap<FileId, usize>) {
+        let Ok(about) = fs::symlink_metadata(folder) else { return };
+        if about.dev() != device {
+            return;
+        }
         files.insert((about.dev(), about.ino()), index);
         if about.is_dir() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                add_files(&entry.path(), index, files);
+                add_files_on(device, &entry.path(), index, files);
             }
         }
     }

@@ -11,4 +11,6 @@ mod windows;
 pub(crate) use windows::*;
 
 mod in_use;
+#[cfg(target_os = "linux")]
+mod mounts;
 pub(crate) use in_use::{VersionFolder, are_in_use};

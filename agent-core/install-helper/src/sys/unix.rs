@@ -116,6 +116,22 @@ pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Whether names that differ only in case are one name where `folder` is or will be. Some disks of Linux are so, and the
+/// usual ones of macOS.
+pub(crate) fn ignores_case(folder: &Path) -> bool {
+    let id = |path: &Path| fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let other_spelling = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        let upper = name.to_uppercase();
+        Some(path.with_file_name(if upper == name { name.to_lowercase() } else { upper }))
+    };
+    let has_letters =
+        |path: &&Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().any(u8::is_ascii_alphabetic));
+    let existing = folder.ancestors().filter(|path| path.exists()).find(has_letters);
+    existing
+        .is_some_and(|path| other_spelling(path).is_some_and(|other| id(&other).is_some() && id(&other) == id(path)))
+}
+
 /// Returns the mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
 pub(crate) fn unpacked_mode(executable: bool) -> Option<Permissions> {
     Some(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
@@ -126,6 +142,14 @@ pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
     let disk = statvfs(at)?;
     #[expect(clippy::useless_conversion, reason = "the counters are 32 bits wide on some systems")]
     Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
+}
+
+/// Returns how many more files can be created on the disk that contains `at`; `None` where there is no limit.
+pub(crate) fn free_files(at: &Path) -> io::Result<Option<u64>> {
+    let disk = statvfs(at)?;
+    #[expect(clippy::useless_conversion, reason = "the counters are 32 bits wide on some systems")]
+    let (all, free) = (u64::from(disk.files()), u64::from(disk.files_available()));
+    Ok((all > 0).then_some(free))
 }
 
 /// Returns a number for the disk that contains `at`.
@@ -297,6 +321,11 @@ pub(crate) fn make_symlink(target: &Path, at: &Path) -> io::Result<()> {
 pub(crate) fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o111 != 0)
+}
+
+/// Returns whether the system does not know the format of a program.
+pub(crate) fn is_not_a_program(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOEXEC)
 }
 
 /// Returns whether the file's file system is mounted so that no program can be started from it.

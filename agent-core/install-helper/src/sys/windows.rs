@@ -62,6 +62,11 @@ pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Returns `true`: names that differ only in case are one name.
+pub(crate) fn ignores_case(_folder: &Path) -> bool {
+    true
+}
+
 /// Returns `None`: Windows recognises programs by their names.
 pub(crate) fn unpacked_mode(_executable: bool) -> Option<Permissions> {
     None
@@ -108,6 +113,11 @@ pub(crate) fn switch_current(package: &Path, folder: Option<&str>) -> io::Result
 /// Shields the program from Ctrl-C in the agent's console.
 pub(crate) fn set_process_group(command: &mut Command) {
     command.creation_flags(NEW_PROCESS_GROUP);
+}
+
+/// Returns `None`: a disk has as many files as there is room for.
+pub(crate) fn free_files(_at: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
 }
 
 /// Returns a number for the disk that contains `at`: all folders of one job are on one disk here.
@@ -172,6 +182,11 @@ pub(crate) fn create_symlink(_folder: &Dir, _target: &str, _path: &str) -> io::R
 /// Returns true: the system asks for no such permission.
 pub(crate) fn is_executable(_path: &Path) -> bool {
     true
+}
+
+/// Returns whether the system does not know the format of a program (`ERROR_BAD_EXE_FORMAT`).
+pub(crate) fn is_not_a_program(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(193)
 }
 
 /// Returns false: the system has no such mounts.

@@ -258,6 +258,30 @@ fn free_space_is_checked_on_each_disk_before_the_file_is_read() {
     assert_eq!(failed_and_restored(&outcome).0, Reason::BadArtifact);
 }
 
+/// A disk with room for any number of bytes, but not of files.
+struct FewFiles(u64);
+
+impl FreeSpace for FewFiles {
+    fn free_bytes(&self, _at: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+    fn free_files(&self, _at: &Path) -> io::Result<Option<u64>> {
+        Ok(Some(self.0))
+    }
+}
+
+#[test]
+fn a_disk_that_can_hold_no_more_files_is_full() {
+    let machine = TestMachine::new();
+    // A folder and a file.
+    let release = probed("1.0", 1);
+    let outcome = machine.run(&machine.job(&release), &release, &FewFiles(1)).outcome;
+    let Outcome::Waits { reason: Reason::DiskFull, detail } = outcome else { panic!("{outcome:?}") };
+    assert!(detail.contains("has 2 files and folders") && detail.contains("only 1 more"), "{detail}");
+    machine.assert_tidy();
+    assert_eq!(machine.run(&machine.job(&release), &release, &FewFiles(2)).outcome, NEWLY_INSTALLED);
+}
+
 #[test]
 fn a_release_that_is_gone_before_the_probe_is_a_failure() {
     let machine = TestMachine::new();

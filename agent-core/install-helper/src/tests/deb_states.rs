@@ -68,6 +68,18 @@ fn an_unfinished_package_is_completed_or_left_alone_and_never_purged() {
 }
 
 #[test]
+fn a_probe_may_use_dpkg() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let root = format!("--root={}", machine.root.display());
+    let probe = ["dpkg", &root, "--configure", "-a"];
+    assert!(dpkg_deb(&machine, "--install", &spec("other", "1")));
+    assert_eq!(machine.install(&spec("tool", "1").release(1).probe(&probe)).outcome, NEWLY_INSTALLED);
+}
+
+#[test]
 fn another_packages_failure_is_a_remark() {
     if !can_install("installing debs") {
         return;

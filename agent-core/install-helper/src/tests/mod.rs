@@ -4,6 +4,7 @@ mod archive_installs;
 mod crash_recovery;
 mod deb_builder;
 mod deb_installs;
+mod deb_losses;
 mod deb_plans;
 mod deb_restores;
 mod deb_states;

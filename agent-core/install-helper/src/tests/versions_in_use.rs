@@ -1,6 +1,8 @@
 //! Verifies which version folders stay while programs run from them, and how many old ones stay.
 
-use crate::tests::test_machine::{ALREADY_INSTALLED, NEWLY_INSTALLED, TestMachine, TestRelease, UNLIMITED_SPACE};
+use crate::tests::test_machine::{
+    ALREADY_INSTALLED, NEWLY_INSTALLED, TestMachine, TestRelease, UNLIMITED_SPACE, is_root_for,
+};
 use banyan_archive::fixture::Tar;
 use banyan_proto::manifest::Kind;
 use std::{
@@ -63,6 +65,27 @@ fn the_folder_in_which_a_process_works_stays_until_the_process_ends() {
     assert_eq!(machine.install(&release(5)).outcome, NEWLY_INSTALLED);
     assert_eq!(machine.versions("tool"), ["3.0-3", "4.0-4", "5.0-5"]);
     assert_eq!(TestMachine::names(&machine.package("tool").join("records")).len(), 3);
+}
+
+#[test]
+fn what_is_mounted_in_a_version_is_not_removed_with_it() {
+    if !is_root_for("mounting") {
+        return;
+    }
+    let machine = with_first_version();
+    let (data, place) = (machine.path("mounted"), machine.package("tool").join("versions/1.0-1/share"));
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "mine").unwrap();
+    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).args([&data, &place]).status();
+    if !mount(&["--bind"]).is_ok_and(|status| status.success()) {
+        println!("skipped: nothing can be mounted here");
+        return;
+    }
+    let is_removed = is_removed_after_more_releases(&machine);
+    assert!(Command::new("umount").arg("-l").arg(&place).status().unwrap().success());
+    assert_eq!((fs::read_to_string(data.join("file")).unwrap_or_default().as_str(), is_removed), ("mine", false));
+    assert_eq!(machine.install(&release(5)).outcome, NEWLY_INSTALLED);
+    assert!(!machine.versions("tool").contains(&"1.0-1".to_owned()));
 }
 
 #[test]

@@ -294,6 +294,11 @@ reasons! {
             => "run `dpkg --configure -a` on the machine, then deploy again",
         user: "an earlier installation on this computer was interrupted"
             => "ask your administrator to finish it";
+    PackageDatabaseDamaged = "package-database-damaged", Machine,
+        admin: "dpkg's own files on this machine are damaged"
+            => "repair them on the machine (dpkg keeps status-old beside status, and copies in /var/backups), then deploy again",
+        user: "the list of installed software on this computer is damaged"
+            => "ask your administrator to repair it";
     NewerInstalled = "newer-installed", Nobody,
         admin: "a newer version that did not come through Banyan is installed on this machine"
             => "publish a newer version, or deploy again with --allow-downgrade",

@@ -78,12 +78,12 @@ impl InstallMethod for ArchiveMethod {
         _talk: &mut OutputLog,
     ) -> Result<Inspection, InstallError> {
         places::require_writable(&self.packages)?;
-        let needed = unpack::inspect(source(staged, release))?;
+        let (needed, files) = unpack::inspect(self.source(staged, release))?;
         // The engine adds what the publisher states, which includes the unpacked files.
         let bytes = needed.saturating_sub(release.spec.needs_bytes);
         let folders = self.package_folders(&release.package);
         let plan = Plan::Archive { folder: folders.unused_folder_name(release), previous: folders.current()? };
-        Ok(Inspection::Planned(Box::new(plan), vec![RoomNeed { folder: self.packages.clone(), bytes }]))
+        Ok(Inspection::Planned(Box::new(plan), vec![RoomNeed { folder: self.packages.clone(), bytes, files }]))
     }
 
     fn apply(&self, intent: &InstallIntent, step: u8, _talk: &mut OutputLog) -> Result<StepResult, InstallError> {
@@ -95,7 +95,7 @@ impl InstallMethod for ArchiveMethod {
                 remove_path(&unpacking)?;
                 create_folders(&folders.package.join("records"))?;
                 create_folders(&unpacking)?;
-                unpack::unpack(source(&intent.staged, release), &unpacking)?;
+                unpack::unpack(self.source(&intent.staged, release), &unpacking)?;
                 Ok(StepResult::More)
             }
             1 => {
@@ -169,17 +169,18 @@ impl InstallMethod for ArchiveMethod {
     }
 }
 
-/// Returns how to read the artifact of a release.
-fn source<'a>(archive: &'a Path, release: &'a VerifiedRelease) -> unpack::Source<'a> {
-    unpack::Source {
-        archive,
-        file_name: &release.file_name,
-        rules: NameRules::on_this_machine(&release.platform),
-        limit: max_unpacked_bytes(release.size, release.spec.needs_bytes),
-    }
-}
-
 impl ArchiveMethod {
+    /// Returns how to read the artifact of a release.
+    fn source<'a>(&self, archive: &'a Path, release: &'a VerifiedRelease) -> unpack::Source<'a> {
+        let rules = NameRules::on_this_machine(&release.platform);
+        unpack::Source {
+            archive,
+            file_name: &release.file_name,
+            rules: rules.ignoring_case_if(sys::ignores_case(&self.packages)),
+            limit: max_unpacked_bytes(release.size, release.spec.needs_bytes),
+        }
+    }
+
     fn archive_plan<'a>(
         &self,
         intent: &'a InstallIntent,

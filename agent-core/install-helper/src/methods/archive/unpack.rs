@@ -33,13 +33,14 @@ pub(super) struct Source<'a> {
 
 /// Reads the archive from end to end and writes nothing.
 ///
-/// Returns the disk space that its content needs (bytes).
+/// Returns the disk space that its content needs (bytes), and its number of files and folders.
 ///
 /// # Errors
 /// The first entry that must not be unpacked.
-pub(super) fn inspect(source: Source<'_>) -> Result<u64, InstallError> {
+pub(super) fn inspect(source: Source<'_>) -> Result<(u64, u64), InstallError> {
     let Source { archive, file_name, rules, limit } = source;
-    Ok(banyan_archive::inspect(archive, file_name, rules, limit, &[], &mut |_, _| {})?.disk_bytes)
+    let contents = banyan_archive::inspect(archive, file_name, rules, limit, &[], &mut |_, _| {})?;
+    Ok((contents.disk_bytes, contents.tree.path_count()))
 }
 
 /// Unpacks the archive into an existing empty folder and syncs it.

@@ -156,6 +156,11 @@ impl Deb {
         ["preinst", "postinst", "prerm", "postrm"].iter().any(|name| self.control_files.contains_key(*name))
     }
 
+    /// Whether the deb has check sums of its files.
+    pub(crate) fn has_sums(&self) -> bool {
+        self.control_files.contains_key("md5sums")
+    }
+
     /// Whether this is the very deb that was installed, as far as dpkg's records tell: the same scripts, and the same
     /// check sums of its files. What is on the disk may have changed since.
     pub(crate) fn was_installed(&self, database: &Database, installed: &Package) -> bool {
@@ -163,7 +168,7 @@ impl Deb {
             database.info_file(installed, name).as_deref() == self.control_files.get(name).map(Vec::as_slice)
         };
         self.package.version == installed.version
-            && self.control_files.contains_key("md5sums")
+            && self.has_sums()
             && SCRIPTS.into_iter().chain(["md5sums"]).all(is_same)
     }
 

@@ -10,9 +10,7 @@ use crate::{
     package_state::{Status, Want},
     storage::journal::PackageState,
 };
-use banyan_proto::Digest;
-#[cfg(unix)]
-use banyan_proto::Reason;
+use banyan_proto::{Digest, Reason};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -61,10 +59,12 @@ impl Database {
         numbered.sort();
         for path in [folder.join("status")].into_iter().chain(numbered) {
             let text = read_text(&path)?;
+            check_paragraphs(&path, &text)?;
             for package in package::paragraphs(&text).filter_map(|part| Package::from_paragraph(&part)) {
                 entries.insert(package.id(), package);
             }
         }
+        check_is_whole(&folder, &entries)?;
         let known = |package: &Package| package.status != Status::NotInstalled || package.want == Want::Hold;
         let foreign = read_text(&folder.join("arch"))?.lines().map(str::to_owned).collect();
         let text = read_text(&folder.join("diversions"))?;
@@ -178,6 +178,40 @@ fn fulfils(package: &Package, relation: &Relation, architecture: &str) -> bool {
             && right_architecture(provided.architecture.as_deref().or(relation.architecture.as_deref()))
     };
     package.provides.iter().any(provides)
+}
+
+/// Verifies that the list of packages has not got lost: it is missing or empty although other packages have files.
+fn check_is_whole(folder: &Path, entries: &BTreeMap<String, Package>) -> Result<(), InstallError> {
+    let status = folder.join("status");
+    if status.metadata().is_ok_and(|found| found.len() > 0) {
+        return Ok(());
+    }
+    let names: BTreeSet<&str> = entries.values().map(|package| package.name.as_str()).collect();
+    let is_lost = |entry: &fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.strip_suffix(".list").is_some_and(|id| !names.contains(id.split(':').next().unwrap_or(id)))
+    };
+    let count = fs::read_dir(folder.join("info")).into_iter().flatten().flatten().filter(is_lost).count();
+    if count == 0 {
+        return Ok(());
+    }
+    let (path, info) = (status.display(), folder.join("info"));
+    let detail =
+        format!("{path} is missing or empty, although there are files of {count} packages in {}", info.display());
+    Err(InstallError::new(Reason::PackageDatabaseDamaged, detail))
+}
+
+/// Verifies that every entry is one. After a power cut, parts of a file can be zeros.
+fn check_paragraphs(path: &Path, text: &str) -> Result<(), InstallError> {
+    let is_field = |line: &str| line.starts_with([' ', '\t']) || line.is_empty() || line.contains(':');
+    let wrong = text.lines().position(|line| line.contains('\0') || !is_field(line));
+    match wrong {
+        None => Ok(()),
+        Some(number) => {
+            let detail = format!("line {} of {} is damaged", number + 1, path.display());
+            Err(InstallError::new(Reason::PackageDatabaseDamaged, detail))
+        }
+    }
 }
 
 /// Creates an empty database below a root that has none yet.

@@ -1,7 +1,7 @@
 //! Runs dpkg and interprets its output.
 
 use crate::{
-    command::{ExternalCommand, FinishedCommand, OutputLog, ScriptWatch},
+    command::{DPKG_LOCKED, ExternalCommand, FinishedCommand, OutputLog, ScriptWatch},
     error::InstallError,
     methods::deb::{contents::Deb, package::Package},
     package_state::Want,
@@ -19,7 +19,7 @@ use std::{
 /// dead file system.
 const RUN_TIMEOUT: Duration = Duration::from_secs(48 * 3600);
 /// Time limit for a query.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(900);
 /// Most lines that are read as the cause of an error.
 const MAX_CAUSE_LINES: usize = 4;
 /// How dpkg announces each script with `-D2`.
@@ -27,8 +27,16 @@ const SCRIPT_STARTS: &str = "fork/exec ";
 /// What dpkg's debugging lines begin with.
 const DEBUG_LINE: &str = "D000002: ";
 
-/// Tells dpkg that its caller holds `lock-frontend`, which the install helper does from the plan to the end.
-pub(crate) const FRONTEND_LOCKED: (&str, &str) = ("DPKG_FRONTEND_LOCKED", "true");
+/// How dpkg and debconf say that another program holds a lock.
+const LOCKED: [&str; 3] = ["lock was locked by another process", "unable to lock", "is locked by another process"];
+/// How dpkg says that one of its own files is damaged.
+const DAMAGED: [&[&str]; 5] = [
+    &["parsing file", "/var/lib/dpkg/status"],
+    &["parsing file", "/var/lib/dpkg/updates/"],
+    &["files list file for package"],
+    &["statoverride file"],
+    &["diversions file"],
+];
 
 /// dpkg for one root folder.
 pub(crate) struct Dpkg {
@@ -49,7 +57,7 @@ impl Dpkg {
             ("DEBIAN_FRONTEND", "noninteractive"),
             ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
             ("APT_LISTCHANGES_FRONTEND", "none"),
-            FRONTEND_LOCKED,
+            DPKG_LOCKED,
         ];
         ExternalCommand { argv, folder: "/".into(), limit, environment, input: Vec::new(), scripts: None }
     }
@@ -101,22 +109,28 @@ impl Dpkg {
     /// # Errors
     /// When dpkg would refuse the deb.
     pub(crate) fn simulate(&self, deb: &Path, log: &mut OutputLog) -> Result<(), InstallError> {
-        let mut arguments = self.arguments(&["--no-act", "--force-downgrade", "--force-hold"]);
+        let mut arguments = self.arguments(&["--no-act", "--auto-deconfigure", "--force-downgrade", "--force-hold"]);
         arguments.extend(["--install".into(), deb.into()]);
         let finished = Self::start(&self.command("dpkg", arguments, QUERY_TIMEOUT), "dpkg", log)?;
-        if finished.is_success() { Ok(()) } else { Err(to_error(&finished, &self.root)) }
+        // A hook of the machine's settings says nothing about the deb, and may fail after the installation.
+        let has_failed_hook = finished.output.contains("dpkg: error: error executing hook");
+        if finished.is_success() || has_failed_hook { Ok(()) } else { Err(to_error(&finished, &self.root)) }
     }
 
-    /// Unpacks and configures a deb, even one that is older than the installed version. An error says what dpkg
-    /// reported; the package may be installed all the same.
+    /// Unpacks and configures debs, even such that are older than the installed versions. An error says what dpkg
+    /// reported; the packages may be installed all the same.
     ///
     /// # Errors
     /// What dpkg reported.
-    pub(crate) fn install(&self, deb: &Path, log: &mut OutputLog) -> Result<(), InstallError> {
+    pub(crate) fn install(&self, debs: &[&Path], log: &mut OutputLog) -> Result<(), InstallError> {
+        if debs.is_empty() {
+            return Ok(());
+        }
         self.run_dpkg(
-            &["--force-confdef", "--force-confold", "--force-downgrade", "--force-hold"],
+            // Packages that are removed together can need each other.
+            &["--auto-deconfigure", "--force-confdef", "--force-confold", "--force-downgrade", "--force-hold"],
             "--install",
-            deb.into(),
+            debs.iter().map(OsString::from).collect(),
             log,
         )
     }
@@ -136,7 +150,7 @@ impl Dpkg {
         if package.is_essential {
             options.extend(["--force-remove-essential", "--force-remove-protected"]);
         }
-        self.run_dpkg(&options, if keep_settings { "--remove" } else { "--purge" }, name.into(), log)
+        self.run_dpkg(&options, if keep_settings { "--remove" } else { "--purge" }, vec![name.into()], log)
     }
 
     /// Sets what the administrator wants of a package, such as the hold that was there before.
@@ -168,11 +182,12 @@ impl Dpkg {
         &self,
         options: &[&str],
         verb: &str,
-        argument: OsString,
+        objects: Vec<OsString>,
         log: &mut OutputLog,
     ) -> Result<(), InstallError> {
         let mut arguments = self.arguments(&[&["-D2"], options].concat());
-        arguments.extend([verb.into(), argument]);
+        arguments.push(verb.into());
+        arguments.extend(objects);
         let mut command = self.command("dpkg", arguments, RUN_TIMEOUT);
         command.scripts = Some(ScriptWatch { limit: self.script_limit, hidden: DEBUG_LINE, name_in: script_in });
         let finished = Self::start(&command, "dpkg", log)?;
@@ -192,22 +207,26 @@ fn script_in(line: &str) -> Option<String> {
 
 /// Maps dpkg's output to a reason. dpkg has one exit code for all errors, so the (untranslated) text decides.
 fn to_error(finished: &FinishedCommand, root: &Path) -> InstallError {
-    let has = |text: &str| finished.output.contains(text);
     if let Some(hung) = &finished.stopped_script {
         return InstallError::new(Reason::ScriptTimeout, hung.clone());
     }
-    if has("lock was locked by another process") || has("unable to lock") || has("is locked by another process") {
+    let lines = decisive_lines(&finished.output);
+    let line_with = |texts: &[&str]| lines.iter().find(|line| texts.iter().all(|text| line.contains(text)));
+    if LOCKED.iter().any(|text| line_with(&[text]).is_some()) {
         return InstallError::new(Reason::PackageManagerBusy, "another program holds dpkg's lock");
     }
-    let line_with = |texts: &[&str]| {
-        let line = finished.output.lines().find(|line| texts.iter().all(|text| line.contains(text)))?;
-        Some(line.trim())
-    };
     if let Some(line) = line_with(&["No space left on device"]).or_else(|| line_with(&["Disk quota exceeded"])) {
         return InstallError::new(Reason::DiskFull, format!("dpkg ran out of disk space: {line}"));
     }
     if let Some(line) = line_with(&["Read-only file system"]) {
         return InstallError::new(Reason::ReadOnly, format!("dpkg cannot write: {line}"));
+    }
+    let is_damage = |line: &&&str| {
+        !line.contains("warning") && DAMAGED.iter().any(|texts| texts.iter().all(|text| line.contains(text)))
+    };
+    if let Some(line) = lines.iter().find(is_damage) {
+        let detail = format!("dpkg cannot use its own files: {line}");
+        return InstallError::new(Reason::PackageDatabaseDamaged, detail);
     }
     let scripts = root.join("var/lib/dpkg");
     if let Some(line) = line_with(&["unable to execute", "Permission denied"])
@@ -223,6 +242,24 @@ fn to_error(finished: &FinishedCommand, root: &Path) -> InstallError {
         None => format!("dpkg {}", finished.describe_exit()),
     };
     InstallError::new(Reason::InstallFailed, detail)
+}
+
+/// Returns what dpkg and its helpers say, and what a script that failed printed last. What scripts printed before can be
+/// about anything: a watch that the system refuses is called "no space left on device", too.
+fn decisive_lines(output: &str) -> Vec<&str> {
+    const HELPERS: [&str; 4] = ["dpkg", "debconf: ", "tar: ", "rm: "];
+    let lines: Vec<&str> = output.lines().collect();
+    let mut found = Vec::new();
+    let mut is_continued = false;
+    for (at, line) in lines.iter().enumerate() {
+        let is_by_dpkg = HELPERS.iter().any(|start| line.starts_with(start));
+        let is_last_of_script = lines.get(at + 1).is_some_and(|next| next.starts_with("dpkg: error processing"));
+        is_continued = is_by_dpkg || (is_continued && line.starts_with(' '));
+        if is_continued || (is_last_of_script && !is_progress(line)) {
+            found.push(line.trim());
+        }
+    }
+    found
 }
 
 /// Returns dpkg's first error with its cause in one line: the lines that continue it, or the dependency that it is
@@ -243,6 +280,9 @@ fn describe_error(output: &str) -> Option<String> {
     let printed = lines[..at].last().map(|line| line.trim());
     if let Some(unmet) = lines[..at].iter().find(needs).filter(|_| cause.contains("dependency problem")) {
         let _ = write!(cause, ": {}", unmet.trim().trim_end_matches("; however:"));
+    } else if let Some(script) = lines[..at].iter().rfind(|line| line.starts_with("dpkg: warning: old ")) {
+        // The old version's own script, which no new one can replace.
+        let _ = write!(cause, "; {}", script.trim_start_matches("dpkg: warning: "));
     } else if let Some(printed) = printed.filter(|line| cause.contains("script") && !is_progress(line)) {
         let _ = write!(cause, "; it printed last: {printed}");
     }
@@ -283,8 +323,56 @@ mod tests {
             describe_error(output).unwrap(),
             "error processing package tool (--install): dependency problems - leaving unconfigured: tool depends on lib"
         );
+        let output = "dpkg: warning: old tool package pre-removal script subprocess returned error exit status 1\ndpkg: \
+                      trying script from the new package instead ...\ndpkg: error processing archive /t.deb \
+                      (--install):\n there is no script in the new version of the package - giving up\n";
+        assert_eq!(
+            describe_error(output).unwrap(),
+            "error processing archive /t.deb (--install): there is no script in the new version of the package - giving \
+             up; old tool package pre-removal script subprocess returned error exit status 1"
+        );
         assert_eq!(describe_error("one\ntwo\n").unwrap(), "two");
         assert_eq!(describe_error(""), None);
+    }
+
+    #[test]
+    fn what_scripts_print_on_their_way_is_not_taken_for_dpkgs_trouble() {
+        let reason = |output: &str| {
+            let (exit, output) = (crate::command::ExitKind::Code(Some(1)), output.to_owned());
+            to_error(&FinishedCommand { exit, output, stopped_script: None }, Path::new("/")).reason()
+        };
+        let failed = "dpkg: error processing package tool (--install):\n installed tool package post-installation \
+                      script subprocess returned error exit status 1\n";
+        for words in ["No space left on device", "Read-only file system", "tool: unable to lock its cache"] {
+            let output = format!("Setting up tool (2) ...\nwatch: {words}\nno licence found\n{failed}");
+            assert_eq!(reason(&output), Reason::InstallFailed, "{words}");
+        }
+        for (words, expected) in [
+            ("gzip: stdout: No space left on device", Reason::DiskFull),
+            ("cp: cannot create '/usr/x': Read-only file system", Reason::ReadOnly),
+            ("debconf: DbDriver \"config\": /x is locked by another process", Reason::PackageManagerBusy),
+        ] {
+            assert_eq!(reason(&format!("Setting up tool (2) ...\n{words}\n{failed}")), expected, "{words}");
+        }
+        for (words, expected) in [
+            ("dpkg: error: dpkg frontend lock was locked by another process with pid 7", Reason::PackageManagerBusy),
+            (
+                "dpkg: error processing archive /x.deb (--install):\n cannot copy extracted data for './usr/x' to \
+                 '/usr/x.dpkg-new': failed to write (No space left on device)",
+                Reason::DiskFull,
+            ),
+            (
+                "dpkg: unrecoverable fatal error, aborting:\n unknown system group 'x' in statoverride file; remove it",
+                Reason::PackageDatabaseDamaged,
+            ),
+            (
+                "dpkg: error: parsing file '/var/lib/dpkg/status' near line 7:\n newline in field name 'x'",
+                Reason::PackageDatabaseDamaged,
+            ),
+            ("dpkg: warning: files list file for package 'x' missing; assuming it has none", Reason::InstallFailed),
+        ] {
+            assert_eq!(reason(&format!("{words}\n")), expected, "{words}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! | `room` | the disks that its files go to |
 //! | `kept` | the debs to go back to |
 //! | `saved_files` | the machine's own files to put back |
+//! | `package_data` | whether data of the package were there before it |
 //! | `dpkg` | runs dpkg |
 //! | `undo` | restores what the run changed |
 
@@ -29,6 +30,7 @@ pub(crate) mod database;
 pub(crate) mod dpkg;
 mod kept;
 mod package;
+mod package_data;
 mod plan;
 mod relation;
 mod room;
@@ -39,21 +41,21 @@ mod version;
 
 use crate::{
     command::OutputLog,
-    error::InstallError,
+    error::{InstallError, IoContext},
     methods::{
         deb::{
             contents::Deb,
             database::Database,
             dpkg::Dpkg,
             package::Package,
-            plan::{Changes, Circumstances},
+            plan::{Changes, Circumstances, Overwritten},
         },
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
     },
     package_state::Want,
     release::VerifiedRelease,
     storage::{
-        journal::{DebPlan, InstallIntent, PackageState, Plan, TouchedPackage},
+        journal::{DebPlan, InstallIntent, OverwrittenPackage, PackageState, Plan, TouchedPackage},
         layout::Layout,
         staging,
     },
@@ -62,7 +64,7 @@ use crate::{
 use banyan_proto::{Reason, manifest::InstallSpec, order::Allowance};
 use kept::KeptDebs;
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -123,7 +125,7 @@ impl DebMethod {
         let (owners, emptied) = plan::file_owners(database, deb, self.layout.root());
         let new = &deb.package;
         let installed = database.entry(&new.name, &new.architecture, new.is_coinstallable());
-        let came_through_banyan = installed.is_some_and(|installed| self.kept.kept(installed).is_some());
+        let came_through_banyan = installed.is_some_and(|installed| self.kept.kept(installed, database).is_some());
         let circumstances = Circumstances {
             native,
             allow: &job.allow,
@@ -136,7 +138,7 @@ impl DebMethod {
         let touched = |package: &Package, has_undo: bool| -> Result<TouchedPackage, InstallError> {
             let is_this_deb = || package.name == new.name && deb.was_installed(database, package);
             let restore = match package.status.has_files() {
-                true => self.kept.find(package)?.or_else(|| is_this_deb().then(|| staged.to_owned())),
+                true => self.kept.find(package, database)?.or_else(|| is_this_deb().then(|| staged.to_owned())),
                 false => None,
             };
             let is_lost = package.status.has_files() && restore.is_none() && !has_undo;
@@ -158,10 +160,31 @@ impl DebMethod {
             is_essential: new.is_essential,
             package,
             removed,
+            overwritten: self.save_overwritten(&changes, database)?,
+            has_older_data: package_data::is_there(deb, changes.before.as_ref(), database, self.layout.root()),
             saved_files: saved_files::save(to_save, self.layout.root(), &self.layout.restore_folder())?,
             machine: database.summary(),
         };
         Ok((plan, changes))
+    }
+
+    /// Saves what other packages lose to the new one. dpkg deletes it when it goes back.
+    fn save_overwritten(
+        &self,
+        changes: &Changes,
+        database: &Database,
+    ) -> Result<Vec<OverwrittenPackage>, InstallError> {
+        let root = self.layout.root();
+        let save = |Overwritten { package, files }: &Overwritten| -> Result<OverwrittenPackage, InstallError> {
+            let list = database.info_path(package, "list");
+            let list = list.as_deref().and_then(|list| list.strip_prefix(root).ok());
+            let paths = files.iter().cloned().chain(list.map(|list| format!("/{}", list.display()))).collect();
+            let folder = self.layout.restore_folder().join(package.id());
+            create_folder(&folder)?;
+            let saved_files = saved_files::save(paths, root, &folder)?;
+            Ok(OverwrittenPackage { name: package.name.clone(), before: database.state_of(package), saved_files })
+        };
+        changes.overwritten.iter().map(save).collect()
     }
 
     fn set_holds(&self, intent: &InstallIntent, log: &mut OutputLog) -> Result<(), InstallError> {
@@ -174,6 +197,10 @@ impl DebMethod {
         }
         Ok(())
     }
+}
+
+fn create_folder(path: &Path) -> Result<(), InstallError> {
+    fs::create_dir_all(path).context(|| format!("creating {}", path.display()))
 }
 
 /// The error for a package that changes although its state could not be restored.
@@ -199,7 +226,7 @@ impl InstallMethod for DebMethod {
             return Ok(false);
         };
         // The same version can have other content. What Banyan did not install is compared once the deb is here.
-        match self.kept.kept(installed) {
+        match self.kept.kept(installed, &database) {
             Some(kept) => staging::is_intact(&kept, release.artifact),
             None => Ok(false),
         }
@@ -208,8 +235,13 @@ impl InstallMethod for DebMethod {
     fn has_other_content(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
         let database = Database::read(self.layout.root())?;
         let is_it = |package: &&Package| package.name == release.package && package.version == release.version;
-        let kept = database.packages.iter().filter(is_it).find_map(|package| self.kept.kept(package));
-        kept.map_or(Ok(false), |kept| staging::is_intact(&kept, release.artifact).map(|is_same| !is_same))
+        match database.packages.iter().find(|package| is_it(package) && self.kept.has_kept(package)) {
+            None => Ok(false),
+            Some(installed) => match self.kept.kept(installed, &database) {
+                Some(kept) => staging::is_intact(&kept, release.artifact).map(|is_same| !is_same),
+                None => Ok(true),
+            },
+        }
     }
 
     fn installed_folder(&self, _release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError> {
@@ -247,7 +279,7 @@ impl InstallMethod for DebMethod {
         if let Some(installed) = same
             && deb.is_in_place(staged, self.layout.root(), &database, installed)?
         {
-            self.kept.keep(staged, installed)?;
+            self.kept.keep(staged, installed, &database)?;
             return Ok(Inspection::InPlace);
         }
         dpkg.check_scripts_may_run(&deb)?;
@@ -258,14 +290,14 @@ impl InstallMethod for DebMethod {
         }
         log.append_line(&changes.describe(&deb));
         let needs = room::needs(&deb, self.layout.root(), &database)?;
-        Ok(Inspection::Planned(Box::new(Plan::Deb(plan)), needs))
+        Ok(Inspection::Planned(Box::new(Plan::Deb(Box::new(plan))), needs))
     }
 
     fn apply(&self, intent: &InstallIntent, _step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError> {
         if !self.layout.is_this_machine() {
             database::create(self.layout.root())?;
         }
-        let reported = self.dpkg(&intent.release).install(&intent.staged, log);
+        let reported = self.dpkg(&intent.release).install(&[&intent.staged], log);
         if matches!(&reported, Err(error) if error.reason() == Reason::PackageManagerBusy) {
             return reported.map(|()| StepResult::Done);
         }
@@ -315,6 +347,7 @@ impl InstallMethod for DebMethod {
 
     fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError> {
         let plan = Self::deb_plan(intent)?;
+        let database = Database::read(self.layout.root())?;
         let installed = Package {
             name: intent.release.package.clone(),
             version: intent.release.version.clone(),
@@ -323,7 +356,8 @@ impl InstallMethod for DebMethod {
         };
         // After a crash between the move and the end of the job, there is nothing left to move.
         if intent.staged.exists() {
-            self.kept.keep(&intent.staged, &installed)?;
+            let found = database.entry(&installed.name, &installed.architecture, plan.is_coinstallable);
+            self.kept.keep(&intent.staged, found.unwrap_or(&installed), &database)?;
         }
         self.kept.tidy(&installed, plan.package.restore.as_deref())
     }

@@ -30,9 +30,26 @@ pub(crate) struct Circumstances<'a> {
     /// Whether an older version is meant: the release says so, or the installed version came through Banyan.
     pub(crate) may_downgrade: bool,
     /// The other packages that have files of the deb, by path. Folders and diverted files are left out.
-    pub(crate) owners: &'a BTreeMap<String, String>,
+    pub(crate) owners: &'a BTreeMap<String, FileOwner>,
     /// The packages, by id, all of whose files the deb has.
     pub(crate) emptied: &'a BTreeSet<String>,
+}
+
+/// A package that has a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileOwner {
+    /// Its id.
+    package: String,
+    /// The file's path as this package has it.
+    path: String,
+}
+
+/// A package that stays, and whose files the new one takes over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overwritten {
+    pub(crate) package: Package,
+    /// The paths as this package has them.
+    pub(crate) files: Vec<String>,
 }
 
 /// The packages that change, as they are now.
@@ -42,6 +59,8 @@ pub(crate) struct Changes {
     pub(crate) before: Option<Package>,
     /// The packages that dpkg removes in favour of the new one.
     pub(crate) removed: Vec<Package>,
+    /// The packages that lose files to the new one.
+    pub(crate) overwritten: Vec<Overwritten>,
     /// Packages that are neither installed nor removed, and that the plan does not touch.
     pub(crate) unfinished: Vec<Package>,
 }
@@ -77,12 +96,13 @@ pub(crate) fn plan(database: &Database, deb: &Deb, given: &Circumstances<'_>) ->
         own => own.to_owned(),
     };
     check_dependencies(&after, new, &native(new))?;
-    check_files(&after, new, given)?;
+    let overwritten = overwritten(&after, new, given)?;
     after.push(Package { status: Status::Installed, ..new.clone() });
     check_dependants(database, &after, new, &native)?;
     let unfinished = |package: &&&Package| package.status.has_files() && !package.status.is_installed();
     let unfinished = others.iter().filter(|package| !is_removed(package)).filter(unfinished);
-    Ok(Changes { unfinished: unfinished.map(|package| (*package).clone()).collect(), before: before.cloned(), removed })
+    let unfinished = unfinished.map(|package| (*package).clone()).collect();
+    Ok(Changes { unfinished, before: before.cloned(), removed, overwritten })
 }
 
 fn check_architecture(database: &Database, new: &Package, native: &str) -> Result<(), InstallError> {
@@ -204,17 +224,19 @@ fn describe_missing(after: &[Package], group: &Alternatives) -> String {
     if instead.is_empty() { group.to_string() } else { format!("{group} ({} is installed)", labels(instead)) }
 }
 
-fn check_files(after: &[Package], new: &Package, given: &Circumstances<'_>) -> Result<(), InstallError> {
-    for (path, owner) in given.owners {
-        let Some(owner) = after.iter().find(|package| package.id() == *owner) else { continue };
-        let is_same_package = owner.name == new.name;
-        if is_same_package || new.replaces.iter().any(|relation| excludes(new, relation, owner)) {
-            continue;
+/// Returns the packages whose files the new one takes over, and refuses a file that it may not take.
+fn overwritten(after: &[Package], new: &Package, given: &Circumstances<'_>) -> Result<Vec<Overwritten>, InstallError> {
+    let mut found: BTreeMap<String, Overwritten> = BTreeMap::new();
+    for (path, FileOwner { package, path: own_path }) in given.owners {
+        let Some(owner) = after.iter().find(|other| other.id() == *package && other.name != new.name) else { continue };
+        if !new.replaces.iter().any(|relation| excludes(new, relation, owner)) {
+            let detail = format!("{} contains {path}, which belongs to {}", new.label(), owner.label());
+            return refuse(Reason::PackageConflict, detail);
         }
-        let detail = format!("{} contains {path}, which belongs to {}", new.label(), owner.label());
-        return refuse(Reason::PackageConflict, detail);
+        let of_owner = || Overwritten { package: owner.clone(), files: Vec::new() };
+        found.entry(package.clone()).or_insert_with(of_owner).files.push(own_path.clone());
     }
-    Ok(())
+    Ok(found.into_values().collect())
 }
 
 /// Refuses what takes away something that an installed package depends on.
@@ -257,17 +279,25 @@ impl Changes {
             [] => String::new(),
             removed => format!("; removes {}", labels(removed)),
         };
+        let overwritten = match self.overwritten.as_slice() {
+            [] => String::new(),
+            lose => format!("; replaces files of {}", labels(lose.iter().map(|other| &other.package))),
+        };
         let unfinished = match self.unfinished.as_slice() {
             [] => String::new(),
             unfinished => format!("; already unfinished: {}", labels(unfinished)),
         };
-        format!("plan: install {}{before}{removed}{unfinished}", deb.package.label())
+        format!("plan: install {}{before}{removed}{overwritten}{unfinished}", deb.package.label())
     }
 }
 
 /// Returns the other packages that have files of the deb, by path, and the packages of which the deb has every file.
 /// Files are compared by the place where they really are: two folders can be one, such as `/bin` and `/usr/bin`.
-pub(crate) fn file_owners(database: &Database, deb: &Deb, root: &Path) -> (BTreeMap<String, String>, BTreeSet<String>) {
+pub(crate) fn file_owners(
+    database: &Database,
+    deb: &Deb,
+    root: &Path,
+) -> (BTreeMap<String, FileOwner>, BTreeSet<String>) {
     let mut places = Places::new(root);
     let diversions = database.diversions(&deb.package.name);
     let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
@@ -287,9 +317,9 @@ pub(crate) fn file_owners(database: &Database, deb: &Deb, root: &Path) -> (BTree
         let (mut of_deb, mut own) = (0_u32, 0_u32);
         for path in database.files(package) {
             let place = places.of(diversions.get(&path).unwrap_or(&path));
-            if let Some(path) = files.get(&place) {
+            if let Some(in_deb) = files.get(&place) {
                 of_deb += 1;
-                owners.insert((*path).to_owned(), package.id());
+                owners.insert((*in_deb).to_owned(), FileOwner { package: package.id(), path });
             } else if !folders.contains(&place) {
                 own += 1;
             }

@@ -18,6 +18,8 @@ use std::{
 const BLOCK: u64 = 4096;
 /// What dpkg itself writes beside its copies of the database (bytes).
 const DATABASE_EXTRA: u64 = 64 << 10;
+/// How many files dpkg writes for a package in its database, about.
+const DATABASE_FILES: u64 = 16;
 
 /// Verifies that the disks are writable that files go to. A folder that is there already is not written.
 ///
@@ -37,15 +39,18 @@ pub(crate) fn check_writable(deb: &Deb, root: &Path, database: &Database) -> Res
 /// When dpkg's database cannot be read.
 pub(crate) fn needs(deb: &Deb, root: &Path, database: &Database) -> Result<Vec<RoomNeed>, InstallError> {
     let diversions = database.diversions(&deb.package.name);
-    let mut by_folder: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut by_folder: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for file in &deb.files {
         let path = diversions.get(&file.path).unwrap_or(&file.path);
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let blocks = if file.is_folder { 1 } else { file.size.div_ceil(BLOCK) };
-        let sum = by_folder.entry(folder).or_default();
-        *sum = sum.saturating_add(blocks.saturating_mul(BLOCK));
+        let (bytes, files) = by_folder.entry(folder).or_default();
+        *bytes = bytes.saturating_add(blocks.saturating_mul(BLOCK));
+        // What is there stays until dpkg has written the new one beside it; a folder is not written again.
+        *files += u64::from(!file.is_folder || !folder_place(root, &file.path).is_dir());
     }
-    let need = |(folder, bytes): (&str, u64)| RoomNeed { folder: folder_place(root, folder), bytes };
+    let need =
+        |(folder, (bytes, files)): (&str, (u64, u64))| RoomNeed { folder: folder_place(root, folder), bytes, files };
     let mut needs: Vec<RoomNeed> = by_folder.into_iter().map(need).collect();
     // dpkg writes its whole database anew, beside the old one.
     let status = root.join("var/lib/dpkg/status");
@@ -54,6 +59,7 @@ pub(crate) fn needs(deb: &Deb, root: &Path, database: &Database) -> Result<Vec<R
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error).context(|| format!("looking at {}", status.display())),
     };
-    needs.push(RoomNeed { folder: root.join("var/lib/dpkg"), bytes: size.saturating_add(DATABASE_EXTRA) });
+    let bytes = size.saturating_add(DATABASE_EXTRA);
+    needs.push(RoomNeed { folder: root.join("var/lib/dpkg"), bytes, files: DATABASE_FILES });
     Ok(needs)
 }

@@ -10,7 +10,7 @@ use crate::{
         contents::{Deb, has_same_bytes},
         database::Database,
         package::Package,
-        root_path::{Places, resolve},
+        root_path::{Places, folder_place, resolve},
     },
     package_state::Status,
     storage::{
@@ -26,8 +26,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What dpkg and the usual scripts put beside a setting.
-const BESIDE_A_SETTING: [&str; 6] = [".dpkg-dist", ".dpkg-new", ".dpkg-old", ".dpkg-bak", ".dpkg-remove", ".dpkg-tmp"];
+/// What dpkg and the usual scripts put beside a setting, and editors' copies, which dpkg deletes with it.
+const BESIDE_A_SETTING: [&str; 9] =
+    [".dpkg-dist", ".dpkg-new", ".dpkg-old", ".dpkg-bak", ".dpkg-remove", ".dpkg-tmp", "~", ".bak", "%"];
+/// Most links that dpkg follows from a setting.
+const MAX_SETTING_LINKS: usize = 25;
 
 /// Finds the files to save, as absolute paths below the root. `before` are the packages that the run replaces or removes.
 ///
@@ -45,11 +48,13 @@ pub(crate) fn find(
     // settings, and when the version before was never configured.
     let keeps_new =
         before.iter().any(|package| package.status != Status::NotInstalled && !package.status.is_installed());
-    for setting in deb.conffiles.iter().chain(before.iter().flat_map(|package| &package.settings)) {
+    let settings = deb.conffiles.iter().chain(before.iter().flat_map(|package| &package.settings));
+    for setting in settings.flat_map(|setting| with_link_targets(root, setting)) {
+        paths.extend(editor_copies(root, &setting)?);
         let beside = BESIDE_A_SETTING.iter().filter(|ending| !keeps_new || **ending != ".dpkg-new");
         paths.extend(beside.map(|ending| format!("{setting}{ending}")));
-        if !keeps_new || look_at(&resolve(root, setting))?.is_some() {
-            paths.insert(setting.clone());
+        if !keeps_new || look_at(&resolve(root, &setting))?.is_some() {
+            paths.insert(setting);
         }
     }
     // What is in the way, by the place where it really is.
@@ -91,6 +96,42 @@ pub(crate) fn find(
         paths.extend(files.into_values());
     }
     Ok(paths)
+}
+
+/// Returns a setting's path and where it links to: dpkg changes and deletes the file there, not the link.
+fn with_link_targets(root: &Path, setting: &str) -> Vec<String> {
+    let mut paths = vec![setting.to_owned()];
+    while let Some(last) = paths.last().filter(|_| paths.len() <= MAX_SETTING_LINKS) {
+        let Ok(target) = fs::read_link(resolve(root, last)) else { break };
+        let folder = last.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let next = Path::new(folder).join(target).display().to_string();
+        if paths.contains(&next) {
+            break;
+        }
+        paths.push(next);
+    }
+    paths
+}
+
+/// Returns the numbered and automatic copies that editors made of a setting: `tool.conf~1~`, `#tool.conf#`. dpkg deletes
+/// them with it.
+fn editor_copies(root: &Path, setting: &str) -> Result<Vec<String>, InstallError> {
+    let Some((folder, name)) = setting.rsplit_once('/') else { return Ok(Vec::new()) };
+    let place = folder_place(root, folder);
+    let is_copy = |other: &str| {
+        let number = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('~')?.strip_suffix('~'));
+        number.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+            || other.strip_prefix('#').and_then(|rest| rest.strip_suffix('#')) == Some(name)
+    };
+    let mut copies = Vec::new();
+    if look_at(&place)?.is_some_and(|found| found.is_dir()) {
+        let context = || format!("reading {}", place.display());
+        for entry in fs::read_dir(&place).context(context)? {
+            let other = entry.context(context)?.file_name();
+            copies.extend(other.to_str().filter(|other| is_copy(other)).map(|other| format!("{folder}/{other}")));
+        }
+    }
+    Ok(copies)
 }
 
 fn add_files_below(folder: &Path, path: &str, files: &mut BTreeMap<PathBuf, String>) -> Result<(), InstallError> {

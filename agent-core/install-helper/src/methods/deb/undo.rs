@@ -2,18 +2,13 @@
 //! was there before, and "restored" is what dpkg's database says afterwards.
 
 use crate::{
-    command::{ExternalCommand, OutputLog},
+    command::{DPKG_LOCKED, ExternalCommand, OutputLog},
     error::{InstallError, IoContext, is_temporary},
-    methods::deb::{
-        database::Database,
-        dpkg::{self, Dpkg},
-        package::Package,
-        saved_files,
-    },
+    methods::deb::{database::Database, dpkg::Dpkg, package::Package, saved_files},
     package_state::Status,
     storage::{
         files::remove_path,
-        journal::{DebPlan, InstallIntent, PackageState, TouchedPackage},
+        journal::{DebPlan, InstallIntent, OverwrittenPackage, PackageState, TouchedPackage},
     },
 };
 use banyan_proto::Reason;
@@ -52,7 +47,7 @@ pub(crate) fn restore(
     if matches!(&restored, Err(error) if error.reason() == Reason::PackageManagerBusy) {
         return restored;
     }
-    let files = saved_files::put_back(&plan.saved_files, root);
+    let files = saved_files::put_back(&plan.saved_files, root).and_then(|()| put_back_overwritten(plan, root));
     restored.and(files.map_err(|error| match is_temporary(error.reason()) {
         true => error,
         false => failed(error.to_string()),
@@ -72,35 +67,39 @@ fn restore_packages(
     }
     let package = &plan.package;
     let entry = database.entry(&package.name, &plan.architecture, plan.is_coinstallable);
-    let reported = if package.before.status.has_files() {
+    let others = debs_of_removed(plan, &database);
+    let (reported, are_others_done) = if package.before.status.has_files() {
         // What cannot be removed is reported when all files are put back.
         if let Err(error) = saved_files::remove_new(&plan.saved_files, root) {
             log.append_line(&error.to_string());
         }
         match (&package.restore, &intent.release.spec.undo) {
-            (Some(old), _) => despite_own_scripts(root, entry, log, |log| dpkg.install(old, log)),
-            (None, Some(undo)) => run_undo_command(undo, root, log),
-            (None, None) => Err(failed(format!("no deb of {} {} was kept", package.name, package.before.version))),
+            (Some(old), _) => {
+                // In one run, because they can need each other.
+                let debs: Vec<&Path> = [old.as_path()].into_iter().chain(others.iter().copied()).collect();
+                (despite_own_scripts(root, entry, log, |log| dpkg.install(&debs, log)), true)
+            }
+            (None, Some(undo)) => (run_undo_command(undo, root, log), false),
+            (None, None) => (Err(no_deb(package)), false),
         }
     } else if let Some(now) = entry {
         let now = Package { is_essential: plan.is_essential, ..now.clone() };
         // A purge deletes settings that were there before the job; they are put back afterwards.
         let keep_settings = package.before.status == Status::ConfigFiles;
-        despite_own_scripts(root, entry, log, |log| dpkg.remove(&now, keep_settings, log))
+        let removed = despite_own_scripts(root, entry, log, |log| match plan.has_older_data {
+            true => remove_beside_older_data(root, &now, keep_settings, dpkg, log),
+            false => dpkg.remove(&now, keep_settings, log),
+        });
+        (removed, false)
     } else {
-        Ok(())
+        (Ok(()), false)
     };
     let mut first_error = take_busy(reported)?;
-    for gone in &plan.removed {
-        if Database::read(root)?.state(&gone.name, &gone.before.architecture, plan.is_coinstallable) == gone.before {
-            continue;
-        }
-        let installed = match &gone.restore {
-            Some(old) => dpkg.install(old, log),
-            None => Err(failed(format!("no deb of {} {} was kept", gone.name, gone.before.version))),
-        };
-        first_error = first_error.or(take_busy(installed)?);
+    if !are_others_done {
+        first_error = first_error.or(take_busy(dpkg.install(&others, log))?);
     }
+    let lost = plan.removed.iter().find(|gone| gone.restore.is_none() && !is_as_before(gone, plan, &database));
+    first_error = first_error.or(lost.map(no_deb));
     match first_error {
         // dpkg also reports the troubles of other packages; its database decides.
         Some(error) => verify(plan, &Database::read(root)?).map_err(|found| match error.reason() {
@@ -110,6 +109,48 @@ fn restore_packages(
         }),
         None => Ok(()),
     }
+}
+
+/// Puts back what other packages lost, unless they were changed since.
+fn put_back_overwritten(plan: &DebPlan, root: &Path) -> Result<(), InstallError> {
+    let database = Database::read(root)?;
+    let is_same = |lose: &&OverwrittenPackage| {
+        database.state(&lose.name, &lose.before.architecture, plan.is_coinstallable) == lose.before
+    };
+    plan.overwritten.iter().filter(is_same).try_for_each(|lose| saved_files::put_back(&lose.saved_files, root))
+}
+
+fn no_deb(package: &TouchedPackage) -> InstallError {
+    failed(format!("no deb of {} {} was kept", package.name, package.before.version))
+}
+
+/// The debs of the packages that were removed.
+fn debs_of_removed<'a>(plan: &'a DebPlan, database: &Database) -> Vec<&'a Path> {
+    let removed = plan.removed.iter().filter(|gone| !is_as_before(gone, plan, database));
+    removed.filter_map(|gone| gone.restore.as_deref()).collect()
+}
+
+fn is_as_before(package: &TouchedPackage, plan: &DebPlan, database: &Database) -> bool {
+    database.state(&package.name, &package.before.architecture, plan.is_coinstallable) == package.before
+}
+
+/// Removes a package without its `postrm purge`, which deletes the folders of its data whoever made them.
+fn remove_beside_older_data(
+    root: &Path,
+    package: &Package,
+    keep_settings: bool,
+    dpkg: &Dpkg,
+    log: &mut OutputLog,
+) -> Result<(), InstallError> {
+    dpkg.remove(package, true, log)?;
+    if keep_settings {
+        return Ok(());
+    }
+    log.append_line("data of the package were there before it, so its postrm must not delete them");
+    if let Some(script) = Database::read(root)?.info_path(package, "postrm") {
+        remove_path(&script)?;
+    }
+    dpkg.remove(package, false, log)
 }
 
 /// Replaces or removes the version that failed. Its own scripts can be as broken as it is, and dpkg keeps a version whose
@@ -166,7 +207,7 @@ fn run_undo_command(
     log: &mut OutputLog,
 ) -> Result<(), InstallError> {
     // The install helper holds the lock, so a dpkg in the command must not ask for it.
-    let environment = vec![dpkg::FRONTEND_LOCKED];
+    let environment = vec![DPKG_LOCKED];
     let finished = ExternalCommand { environment, ..ExternalCommand::from_manifest(undo, root) }.run(log)?;
     if finished.is_success() { Ok(()) } else { Err(failed(format!("the undo command {}", finished.describe_exit()))) }
 }
@@ -209,7 +250,9 @@ pub(crate) fn describe(plan: &DebPlan) -> String {
         Status::ConfigFiles => format!("{} was removed again; its settings are kept, as before", touched.name),
         _ => format!("{} {} is back", touched.name, touched.before.version),
     };
-    [&plan.package].into_iter().chain(&plan.removed).map(one).collect::<Vec<_>>().join("; ")
+    let has_again = |lose: &OverwrittenPackage| format!("{} has its files again", lose.name);
+    let others = plan.overwritten.iter().map(has_again);
+    [&plan.package].into_iter().chain(&plan.removed).map(one).chain(others).collect::<Vec<_>>().join("; ")
 }
 
 /// Says what else changed on the machine: packages that dpkg left half-done, or removed in favour of the new one.

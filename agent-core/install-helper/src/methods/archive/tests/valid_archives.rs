@@ -22,7 +22,7 @@ fn source<'a>(archive: &'a Path, file_name: &'a str, rules: NameRules) -> Source
 pub(super) fn inspected(archive: &[u8], rules: NameRules) -> Result<u64, InstallError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), archive).unwrap();
-    inspect(source(file.path(), "a", rules))
+    inspect(source(file.path(), "a", rules)).map(|(bytes, _)| bytes)
 }
 
 pub(super) fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
@@ -30,7 +30,7 @@ pub(super) fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
     let (file, into) = (world.path().join("archive"), world.path().join("in"));
     fs::write(&file, archive).unwrap();
     fs::create_dir(&into).unwrap();
-    let room = inspect(source(&file, name, RULES)).unwrap();
+    let (room, _) = inspect(source(&file, name, RULES)).unwrap();
     assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "the first pass wrote something");
     assert!(room >= 4);
     unpack(source(&file, name, RULES), &into).unwrap();
