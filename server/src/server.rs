@@ -15,7 +15,7 @@ use crate::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
         tls_configuration::TlsConfiguration,
     },
-    publishing::{artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache},
+    publishing::{publication::Publication, repository_cache::RepositoryCache, uploads::Uploads},
     store::ServerIdentity,
     suspicion_log::SuspicionLog,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Server {
     pub(crate) revocation: Arc<Revocation>,
     // What publishers signed.
     pub(crate) repository: Arc<RepositoryCache>,
-    pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) uploads: Arc<Uploads>,
     pub(crate) orders: Arc<OrderLifecycle>,
     pub(crate) publication: Publication,
     // Orders.

@@ -4,6 +4,7 @@
 pub mod evil_agent;
 #[cfg(target_os = "linux")]
 pub mod fake_clock;
+pub mod inspecting_proxy;
 pub mod process_cost;
 pub mod programs;
 pub mod session_user;

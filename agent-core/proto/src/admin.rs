@@ -82,6 +82,32 @@ pub struct Working {
     pub of: u64,
 }
 
+/// The header of `PUT /api/v1/artifacts/{blake3}` with the number of the byte at which the body begins. Without it, the
+/// body is the whole artifact.
+pub const UPLOAD_OFFSET: &str = "upload-offset";
+
+/// The reply to `GET /api/v1/artifacts/{blake3}/upload`: how far the upload of an artifact is. A client sends the rest
+/// from `received` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Whether anything is to be sent.
+    pub state: UploadState,
+    /// How many bytes the server has.
+    pub received: u64,
+}
+
+/// Whether anything of an artifact is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadState {
+    /// The server has a part of it, or nothing, and no client is sending the rest.
+    Interrupted,
+    /// A client is sending it, or the server is writing it to the disk.
+    Receiving,
+    /// The server has it.
+    Stored,
+}
+
 /// `POST /api/v1/root`: registers the first TUF root, or a newer version that the previous root's keys also signed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegisterRoot {

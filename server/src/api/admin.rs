@@ -25,7 +25,7 @@ use banyan_proto::{
     admin::{
         self, Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info,
         Machine, NewToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy,
-        SuspiciousEvent, TokenCreated,
+        SuspiciousEvent, TokenCreated, UPLOAD_OFFSET, Upload,
     },
     limits,
 };
@@ -38,7 +38,8 @@ type ServerState = State<Arc<Server>>;
 
 pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
     let uploads = Router::new()
-        .route("/api/v1/artifacts/{digest}", put(upload).head(has_artifact))
+        .route("/api/v1/artifacts/{digest}", put(upload))
+        .route("/api/v1/artifacts/{digest}/upload", get(upload_state))
         .layer(DefaultBodyLimit::disable());
     // Repeating one of these while it is under way, or later, changes nothing more.
     let joined = Router::new()
@@ -137,11 +138,15 @@ async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let received = server.artifacts.receive(digest, body).await?;
+    let offset = upload_offset(&headers)?;
+    // A task of its own: what has arrived is kept although the client's connection is cut.
+    let uploads = Arc::clone(&server.uploads);
+    let receiving = tokio::spawn(async move { uploads.receive(digest, offset, body).await });
+    let received = receiving.await.map_err(|error| Refusal::internal(&error))??;
     // Writing a large file to a slow disk takes long after its last byte has arrived.
-    let (artifacts, orders) = (Arc::clone(&server.artifacts), Arc::clone(&server.orders));
+    let orders = Arc::clone(&server.orders);
     let finish = async move {
-        let finished = artifacts.finish(received).await.map(|()| StatusCode::NO_CONTENT);
+        let finished = received.finish().await.map(|()| StatusCode::NO_CONTENT);
         if finished.is_ok() {
             orders.restore_content(digest);
         }
@@ -150,12 +155,19 @@ async fn upload(
     Ok(server.long_work.run(digest, Patience::of(&headers), finish).await)
 }
 
-async fn has_artifact(
+/// Returns the byte at which an upload begins: 0 without a header.
+fn upload_offset(headers: &HeaderMap) -> Result<u64, Refusal> {
+    let Some(value) = headers.get(UPLOAD_OFFSET) else { return Ok(0) };
+    let offset = value.to_str().ok().and_then(|text| text.parse().ok());
+    offset.ok_or_else(|| Refusal::bad(format!("the header {UPLOAD_OFFSET} is not a number of bytes")))
+}
+
+async fn upload_state(
     State(server): ServerState,
     _: Administrator,
     PathParams(digest): PathParams<Digest>,
-) -> StatusCode {
-    if server.artifacts.size(digest).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
+) -> Json<Upload> {
+    Json(server.uploads.state(digest))
 }
 
 async fn publish(State(server): ServerState, _: Administrator, JsonBody(release): JsonBody<Publish>) -> EmptyResult {

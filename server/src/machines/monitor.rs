@@ -7,7 +7,7 @@ use crate::{
     deadline_clock::DeadlineClock,
     deployments::{active_orders::ActiveOrder, order_lifecycle::OrderLifecycle},
     net::{connections::Connections, wake_ups::WakeUps},
-    publishing::{repository_cache::RepositoryCache, withdrawal::Withdrawal},
+    publishing::{repository_cache::RepositoryCache, uploads::Uploads, withdrawal::Withdrawal},
     refusal::Refusal,
     store::{AddresseeRow, Store},
 };
@@ -97,6 +97,7 @@ pub(crate) struct Monitor {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) withdrawal: Arc<Withdrawal>,
+    pub(crate) uploads: Arc<Uploads>,
     pub(crate) orders: Arc<OrderLifecycle>,
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
@@ -139,6 +140,7 @@ impl Monitor {
             error!("failed to delete old reports: {error}");
         }
         self.withdrawal.prune().await;
+        self.uploads.remove_old(self.clock.now());
         self.warn_before_expiry();
     }
 

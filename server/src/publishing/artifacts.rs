@@ -1,28 +1,17 @@
 //! The artifact store: a folder of files named after their BLAKE3 hash.
 //!
-//! Uploads are hashed as they arrive. A file gets its final name only once it is complete, correct and synced to disk.
+//! A file gets its name only once it is complete, correct and synced to disk.
 
-use crate::{
-    private_files,
-    refusal::Refusal,
-    work_progress::{self, WorkProgress},
-};
-use axum::body::Body;
-use banyan_proto::{Artifact, Digest, Reason, limits};
+use crate::{private_files, work_progress::WorkProgress};
+use banyan_proto::{Artifact, Digest};
 use banyan_wire::content::ArtifactFile;
-use http_body_util::BodyExt as _;
 use std::{
     collections::HashSet,
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tokio_util::sync::CancellationToken;
-
-/// How long the rest of a refused upload is read.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// The artifact folder.
 pub(crate) struct ArtifactStore {
@@ -31,40 +20,14 @@ pub(crate) struct ArtifactStore {
     distrusted: Mutex<HashSet<Digest>>,
 }
 
-fn disk_refusal(error: &io::Error) -> Refusal {
-    if private_files::is_disk_full(error) {
-        return Refusal::disk_full();
-    }
-    Refusal::internal(&format!("artifact store: {error}"))
-}
-
-/// A partial upload's file, removed when dropped.
-struct PartialUpload(PathBuf);
-impl Drop for PartialUpload {
-    fn drop(&mut self) {
-        drop(fs::remove_file(&self.0));
-    }
-}
-
-/// An upload whose content is correct, but not safely on the disk yet.
-pub(crate) struct ReceivedUpload {
-    digest: Digest,
-    part: PartialUpload,
-    file: fs::File,
-    size: u64,
-}
-
 impl ArtifactStore {
-    /// Opens the folder and removes interrupted uploads.
+    /// Opens the folder; creates it at the first start.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         private_files::create_private_folder(&folder)?;
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == "part") {
-                fs::remove_file(path)?;
-            }
-        }
         Ok(Self { folder, distrusted: Mutex::default() })
+    }
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
     pub(crate) fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(digest.to_string())
@@ -83,57 +46,12 @@ impl ArtifactStore {
     pub(crate) fn distrust(&self, digest: Digest) {
         self.distrusted().insert(digest);
     }
-    /// Receives an upload and checks its hash. [`Self::finish`] stores it.
-    pub(crate) async fn receive(&self, digest: Digest, mut body: Body) -> Result<ReceivedUpload, Refusal> {
-        let received = self.receive_part(digest, &mut body).await;
-        if received.is_err() {
-            // The client reads the answer only after it has sent everything.
-            let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-            drop(timeout(DRAIN, rest).await);
-        }
-        received
-    }
-    async fn receive_part(&self, digest: Digest, body: &mut Body) -> Result<ReceivedUpload, Refusal> {
-        let part = PartialUpload(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
-        let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk_refusal(&error))?;
-        let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::bad(format!("the upload was interrupted: {error}")))?;
-            let Ok(bytes) = frame.into_data() else { continue };
-            size += bytes.len() as u64;
-            if size > limits::ARTIFACT_BYTES {
-                return Err(Refusal::bad(format!(
-                    "the artifact exceeds the limit of {} bytes",
-                    limits::ARTIFACT_BYTES
-                )));
-            }
-            hasher.update(&bytes);
-            file.write_all(&bytes).await.map_err(|error| disk_refusal(&error))?;
-        }
-        let found = Digest(*hasher.finalize().as_bytes());
-        if found != digest {
-            let detail = format!("the upload's hash is {found}, not {digest}; upload it again");
-            return Err(Refusal::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
-        }
-        Ok(ReceivedUpload { digest, part, file: file.into_std().await, size })
-    }
-    /// Writes a received upload to the disk, under its hash. An artifact that is already there is replaced by identical
-    /// content.
-    pub(crate) async fn finish(&self, upload: ReceivedUpload) -> Result<(), Refusal> {
-        let (path, digest) = (self.path(upload.digest), upload.digest);
-        let progress = work_progress::begin("writing the upload to the disk", upload.size);
-        let store = move || {
-            let ReceivedUpload { part, file, size, .. } = upload;
-            file.sync_all()?;
-            progress.advance(size);
-            drop(file);
-            fs::rename(&part.0, &path)?;
-            private_files::sync_folder_of(&path)
-        };
-        tokio::task::spawn_blocking(store)
-            .await
-            .map_err(|error| Refusal::internal(&error))?
-            .map_err(|error| disk_refusal(&error))?;
+    /// Takes this complete and correct file over, under its hash. An artifact that is already there is replaced by
+    /// identical content.
+    pub(crate) fn adopt(&self, file: &Path, digest: Digest) -> io::Result<()> {
+        let path = self.path(digest);
+        fs::rename(file, &path)?;
+        private_files::sync_folder_of(&path)?;
         self.distrusted().remove(&digest);
         Ok(())
     }

@@ -33,7 +33,8 @@ use crate::{
         wake_ups::WakeUps,
     },
     publishing::{
-        artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache, withdrawal::Withdrawal,
+        artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache, uploads::Uploads,
+        withdrawal::Withdrawal,
     },
     server::Server,
     start::{StartError, addresses::AnnouncedAddresses, data_folder::check_complete},
@@ -315,8 +316,10 @@ impl Services {
             permit_queue,
         };
         let sources = Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders));
+        let uploads = Arc::new(Uploads::new(Arc::clone(artifacts)));
         let monitor = Monitor {
             store: Arc::clone(&store),
+            uploads: Arc::clone(&uploads),
             repository: Arc::clone(repository),
             withdrawal,
             orders: Arc::clone(&orders),
@@ -349,7 +352,7 @@ impl Services {
             enrolment,
             revocation,
             repository: Arc::clone(repository),
-            artifacts: Arc::clone(artifacts),
+            uploads,
             orders: Arc::clone(&orders),
             publication,
             deployments,

@@ -6,7 +6,7 @@ use crate::{
 };
 use banyan_proto::{
     Digest, Reason,
-    admin::{Deployed, DeploymentState, DeploymentStatus, Publish, Release, Selection, Stage},
+    admin::{Deployed, DeploymentState, DeploymentStatus, Publish, Release, Selection, Stage, Upload, UploadState},
     api::{CheckInReply, Event},
 };
 use hyper::{Method, StatusCode};
@@ -26,9 +26,12 @@ async fn a_release_is_only_published_with_its_files_and_only_with_the_right_ones
     let path = format!("/api/v1/artifacts/{}", Digest::of(&right));
     let (status, _) = admin.raw(Method::PUT, &path, vec![2; 40_000]).await.unwrap();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(admin.raw(Method::HEAD, &path, vec![]).await.unwrap().0, StatusCode::NOT_FOUND);
+    let state = format!("{path}/upload");
+    let nothing = Upload { state: UploadState::Interrupted, received: 0 };
+    assert_eq!(admin.get::<Upload>(&state).await.unwrap(), nothing);
     assert!(world.upload(&right).await.is_success());
-    assert_eq!(admin.raw(Method::HEAD, &path, vec![]).await.unwrap().0, StatusCode::OK);
+    let stored = Upload { state: UploadState::Stored, received: 40_000 };
+    assert_eq!(admin.get::<Upload>(&state).await.unwrap(), stored);
     admin.post::<()>("/api/v1/releases", &publish).await.unwrap();
     let releases: Vec<Release> = admin.get("/api/v1/releases").await.unwrap();
     assert_eq!((releases.len(), releases[0].version.as_str()), (1, "1.1"));

@@ -11,6 +11,7 @@ mod expired_certificate_is_renewed;
 mod halted_deployment_is_not_installed;
 mod hostile_local_user;
 mod hostile_machines;
+mod interrupted_publish_continues;
 mod killed_agent_resumes;
 mod killed_server_resumes;
 mod local_user_rights;

@@ -1,16 +1,10 @@
 //! Waits while the server is at work: the server says so at least every ten seconds, and the client asks again until the
 //! answer is there.
 
-use super::{ApiClient, ApiClientError, PATIENCE};
+use super::{ApiClient, ApiClientError, PATIENCE, RETRY_PAUSE};
 use banyan_proto::admin::Working;
 use reqwest::{Method, Response, StatusCode};
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
-
-/// The pause before an unreachable server is asked again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+use std::{future::Future, time::Instant};
 
 impl ApiClient {
     /// Returns the answer to a request whose first response is this. `again` repeats the request: a server that was

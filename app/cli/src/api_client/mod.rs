@@ -36,6 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait without any sign of the server before a request fails: no data moves in either direction, and the
 /// server does not say that it is at work. Nothing limits a request as a whole.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause before a server that is unreachable or at work is asked again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Maximum size of an answer (bytes). The status of the largest deployment fits.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 

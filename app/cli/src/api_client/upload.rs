@@ -1,56 +1,113 @@
-//! Uploads artifacts: streams them from disk, and fails when no data moves any more.
+//! Uploads artifacts: streams them from disk, continues interrupted uploads, and fails when no data moves any more.
 
-use crate::api_client::{ApiClient, ApiClientError, PATIENCE, discard};
-use banyan_proto::Digest;
+use crate::api_client::{ApiClient, ApiClientError, PATIENCE, RETRY_PAUSE, discard};
+use banyan_proto::{
+    Digest, Reason,
+    admin::{UPLOAD_OFFSET, Upload, UploadState},
+};
 use banyan_publisher::package_file::ArtifactSection;
 use reqwest::{Method, header};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::{InspectReader, ReaderStream};
 
-impl ApiClient {
-    /// Returns whether the server already has this artifact.
-    pub(crate) async fn has_artifact(&self, artifact: Digest) -> Result<bool, ApiClientError> {
-        match self.send(self.request(Method::HEAD, &format!("artifacts/{artifact}"))).await {
-            Ok(_) => Ok(true),
-            Err(ApiClientError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
+/// A failed attempt to send the rest of a file.
+struct FailedAttempt {
+    error: ApiClientError,
+    /// Whether another attempt can succeed, although this one brought nothing.
+    may_repeat: bool,
+}
+
+impl FailedAttempt {
+    fn new(error: ApiClientError, offset: u64) -> Self {
+        let may_repeat = match &error {
+            ApiClientError::Unreachable { .. } => true,
+            // The server has deleted what earlier attempts had brought.
+            ApiClientError::Refused(refusal) if refusal.reason == Reason::BadArtifact => offset > 0,
+            // Another client was faster.
+            ApiClientError::Refused(refusal) if refusal.reason == Reason::UnderWay => true,
+            // The server was restarted after the last byte.
+            error => error.is_unknown_work(),
+        };
+        Self { error, may_repeat }
     }
-    /// Uploads a file, or a section of one, as the artifact with this hash. Calls `progress` with the number of bytes
-    /// read since the last call.
+}
+
+impl ApiClient {
+    /// Uploads a file, or a section of one, as the artifact with this hash. Sends only what the server does not have yet,
+    /// and waits while another client is sending it. Calls `progress` with the number of bytes that are done.
     pub(crate) async fn upload(
         &self,
         section: &ArtifactSection,
         progress: impl Fn(u64) + Clone + Send + Sync + 'static,
     ) -> Result<(), ApiClientError> {
-        let send = || self.send_section(section, progress.clone());
-        // A server that was restarted after the last byte is asked whether it has the file before it gets it again.
-        let again = || async {
-            let head = self.request(Method::HEAD, &format!("artifacts/{}", section.digest));
-            match self.send(head).await {
-                Err(ApiClientError::NotFound) => send().await,
-                answer => answer,
+        let (mut most, mut moved) = (0, Instant::now());
+        let mut failed: Option<FailedAttempt> = None;
+        loop {
+            let state = self.upload_state(section.digest).await;
+            if let Ok(Upload { received, .. }) = state
+                && received > most
+            {
+                (most, moved) = (received, Instant::now());
+            } else if let Some(attempt) = failed.take()
+                && (!attempt.may_repeat || moved.elapsed() >= PATIENCE)
+            {
+                return Err(attempt.error);
             }
-        };
-        let response = self.wait_for_work(send().await?, again).await?;
-        self.read(response).await.map(discard)
+            failed = match state {
+                Ok(Upload { state: UploadState::Stored, .. }) => {
+                    progress(section.size);
+                    return Ok(());
+                }
+                Ok(Upload { state: UploadState::Receiving, received }) => {
+                    progress(received);
+                    Some(FailedAttempt { error: self.stalled(), may_repeat: true })
+                }
+                Ok(Upload { state: UploadState::Interrupted, received }) => {
+                    let begun = Instant::now();
+                    let sent = self.send_rest(section, received, progress.clone()).await;
+                    // An attempt has its own limit.
+                    moved += begun.elapsed();
+                    match sent {
+                        Ok(()) => continue,
+                        Err(error) => Some(FailedAttempt::new(error, received)),
+                    }
+                }
+                Err(error) if error.is_temporary() => Some(FailedAttempt::new(error, 0)),
+                Err(error) => return Err(error),
+            };
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
     }
-    async fn send_section(
+    async fn upload_state(&self, artifact: Digest) -> Result<Upload, ApiClientError> {
+        self.get(&format!("artifacts/{artifact}/upload")).await
+    }
+    /// Sends a section from this byte on, and waits until the server has checked it and written it to its disk.
+    async fn send_rest(
         &self,
         section: &ArtifactSection,
+        offset: u64,
         progress: impl Fn(u64) + Send + Sync + 'static,
-    ) -> Result<reqwest::Response, ApiClientError> {
+    ) -> Result<(), ApiClientError> {
         let mut file = tokio::fs::File::open(&section.path).await?;
-        file.seek(std::io::SeekFrom::Start(section.offset)).await?;
+        file.seek(std::io::SeekFrom::Start(section.offset + offset)).await?;
+        let rest = section.size.saturating_sub(offset);
         let request = self.request(Method::PUT, &format!("artifacts/{}", section.digest));
-        self.send_body(request.header(header::CONTENT_LENGTH, section.size), file.take(section.size), progress).await
+        let request = request.header(header::CONTENT_LENGTH, rest).header(UPLOAD_OFFSET, offset);
+        let response = self.send_body(request, file.take(rest), move |sent| progress(offset + sent)).await?;
+        // A restarted server is asked what it has, instead of getting everything again.
+        let again = || async { Err(ApiClientError::NotFound) };
+        let response = self.wait_for_work(response, again).await?;
+        self.read(response).await.map(discard)
     }
     /// Sends a request with a body, which may take as long as data moves. Calls `progress` with the number of bytes read
-    /// since the last call.
+    /// so far.
     pub(super) async fn send_body(
         &self,
         request: reqwest::RequestBuilder,
@@ -61,8 +118,7 @@ impl ApiClient {
         let counter = Arc::clone(&sent);
         let reader = InspectReader::new(body, move |bytes: &[u8]| {
             let count = bytes.len() as u64;
-            counter.fetch_add(count, Ordering::Relaxed);
-            progress(count);
+            progress(counter.fetch_add(count, Ordering::Relaxed) + count);
         });
         let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(reader, 256 << 10));
         tokio::select! {

@@ -267,13 +267,11 @@ async fn upload(
 ) -> Result<(), crate::api_client::ApiClientError> {
     let bar = progress_bar(progress, "uploading");
     bar.set_length(sections.iter().map(|section| section.size).sum());
+    let mut before = 0;
     for section in sections {
-        if client.has_artifact(section.digest).await? {
-            bar.inc(section.size);
-            continue;
-        }
-        let counted = bar.clone();
-        client.upload(section, move |bytes| counted.inc(bytes)).await?;
+        let shown = bar.clone();
+        client.upload(section, move |done| shown.set_position(before + done)).await?;
+        before += section.size;
     }
     bar.finish_and_clear();
     Ok(())
