@@ -6,7 +6,7 @@ use crate::{
     identity::registry::Registry,
     net::tls_configuration::TlsConfiguration,
     publishing::artifacts::ArtifactStore,
-    store::Store,
+    store::{ProgressNote, Store},
     suspicion_log::{self, SuspicionLog},
 };
 use banyan_proto::{
@@ -86,8 +86,8 @@ impl Host for SwarmHost {
                 debug!(%order, stripe, %machine, %reason, "machine skipped");
                 let store = Arc::clone(&self.store);
                 self.tasks.spawn(async move {
-                    let detail = "the server could not send it its part of the list";
-                    if let Err(error) = store.note(order, machine, reason, detail).await {
+                    let detail = "the server could not send it its part of the list".to_owned();
+                    if let Err(error) = store.note(&[ProgressNote { order, machine, reason, detail }]).await {
                         error!("failed to store a machine's state: {error}");
                     }
                 });

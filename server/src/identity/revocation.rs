@@ -4,7 +4,7 @@ use crate::{
     identity::{registry::Registry, revocation_list::RevocationList},
     net::{connections::Connections, peer_node::PeerNode, wake_ups::WakeUps},
     refusal::Refusal,
-    store::Store,
+    store::{ProgressNote, Store},
     suspicion_log::{Event, SuspicionLog},
 };
 use banyan_proto::{MachineId, Reason, UnixSeconds};
@@ -55,9 +55,9 @@ impl Revocation {
         }
         self.wake_ups.wake(machine);
         let detail = "the machine is quarantined until it is readmitted".to_owned();
-        for order in self.store.expected(machine).await? {
-            self.store.note(order, machine, reason, &detail).await?;
-        }
+        let note = |order| ProgressNote { order, machine, reason, detail: detail.clone() };
+        let notes: Vec<_> = self.store.expected(machine).await?.into_iter().map(note).collect();
+        self.store.note(&notes).await?;
         self.suspicions.record(&Event::of(machine, None, reason, detail));
         Ok(())
     }

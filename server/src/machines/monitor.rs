@@ -9,7 +9,7 @@ use crate::{
     net::{connections::Connections, wake_ups::WakeUps},
     publishing::{repository_cache::RepositoryCache, uploads::Uploads, withdrawal::Withdrawal},
     refusal::Refusal,
-    store::{AddresseeRow, Store},
+    store::{AddresseeRow, ProgressNote, Store},
 };
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, admin::Stage};
 use std::{
@@ -179,7 +179,7 @@ impl Monitor {
         self.orders.store_bytes_sent().await?;
         let unfinished = self.store.unfinished().await?;
         let now = Instant::now();
-        let mut still_watched = WatchList::new();
+        let (mut still_watched, mut notes) = (WatchList::new(), Vec::new());
         for (id, row) in unfinished {
             let Some(open) = self.orders.active.get(id) else { continue };
             let key = (id, row.machine);
@@ -192,38 +192,44 @@ impl Monitor {
                         info!(order = %id, machine = %row.machine, stage = ?row.stage, "machine overdue; reminded");
                         self.wake_ups.remind(row.machine, id);
                     }
-                    OverdueAction::Escalate => self.escalate(id, &row).await?,
+                    OverdueAction::Escalate => {
+                        self.wake_ups.remind(row.machine, id);
+                        notes.extend(overdue_note(id, &row));
+                    }
                 }
             } else {
                 // The deadline restarts when the machine reconnects.
                 watched.since = now;
                 if row.stage == Stage::Expected && row.reason.is_none() {
-                    let detail = "not connected to the server";
-                    self.store.note(id, row.machine, Reason::Unreachable, detail).await?;
+                    let detail = "not connected to the server".to_owned();
+                    notes.push(ProgressNote { order: id, machine: row.machine, reason: Reason::Unreachable, detail });
                 }
             }
             still_watched.insert(key, watched);
         }
         *watch = still_watched;
-        Ok(())
-    }
-
-    async fn escalate(&self, id: OrderId, row: &AddresseeRow) -> Result<(), Refusal> {
-        self.wake_ups.remind(row.machine, id);
-        if row.reason.is_some_and(|reason| reason != Reason::Unreachable) {
-            return Ok(());
+        // Thousands of machines can be offline, and every transaction waits for the disk.
+        if !notes.is_empty() {
+            self.store.note(&notes).await?;
         }
-        let (reason, what) = match row.stage {
-            Stage::Expected | Stage::Receiving => (Reason::NoSource, "no content has arrived for too long"),
-            Stage::Verified => (Reason::ServerAway, "the machine holds the content but has not requested its receipt"),
-            Stage::Authenticated | Stage::Installing | Stage::Installed | Stage::Failed => {
-                (Reason::InternalError, "the machine has not reported for too long")
-            }
-        };
-        let detail = format!("{what}, although it is connected and was reminded {REMINDERS} times");
-        self.store.note(id, row.machine, reason, &detail).await?;
         Ok(())
     }
+}
+
+/// Returns what administrators see of a machine that was reminded in vain, unless a better reason is known.
+fn overdue_note(order: OrderId, row: &AddresseeRow) -> Option<ProgressNote> {
+    if row.reason.is_some_and(|reason| reason != Reason::Unreachable) {
+        return None;
+    }
+    let (reason, what) = match row.stage {
+        Stage::Expected | Stage::Receiving => (Reason::NoSource, "no content has arrived for too long"),
+        Stage::Verified => (Reason::ServerAway, "the machine holds the content but has not requested its receipt"),
+        Stage::Authenticated | Stage::Installing | Stage::Installed | Stage::Failed => {
+            (Reason::InternalError, "the machine has not reported for too long")
+        }
+    };
+    let detail = format!("{what}, although it is connected and was reminded {REMINDERS} times");
+    Some(ProgressNote { order, machine: row.machine, reason, detail })
 }
 
 #[cfg(test)]

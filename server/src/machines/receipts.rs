@@ -9,7 +9,7 @@ use crate::{
         progress::apply_receipt,
     },
     refusal::Refusal,
-    store::{NewReceipt, Store},
+    store::{NewReceipt, ProgressNote, Store},
     suspicion_log::{Event, SuspicionLog},
 };
 use axum::http::StatusCode;
@@ -75,7 +75,8 @@ impl Receipts {
         if valid_paths == 0 {
             let detail = if wrong.is_empty() { "no path was given".to_owned() } else { wrong.join("; ") };
             let detail = text::bounded(&detail, text::DETAIL_BYTES);
-            self.store.note(id, machine, Reason::CodeWrong, &detail).await?;
+            let note = ProgressNote { order: id, machine, reason: Reason::CodeWrong, detail: detail.clone() };
+            self.store.note(&[note]).await?;
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }
         let receipt = Receipt { order: id, machine, artifact: open.artifact.digest, issued: UnixSeconds::now() };

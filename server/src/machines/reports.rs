@@ -6,7 +6,7 @@ use crate::{
     machines::{permit_queue::PermitQueue, progress::apply_event},
     net::machine_quotas::MachineQuotas,
     refusal::Refusal,
-    store::{ArrivedReport, Store},
+    store::{ArrivedReport, ProgressNote, Store},
     suspicion_log::{self, SuspicionLog},
 };
 use axum::http::StatusCode;
@@ -80,7 +80,8 @@ impl Reports {
                     && row.is_some_and(|row| row.stage == Stage::Expected)
                 {
                     let detail = format!("skipped by {}", self.registry.label(machine));
-                    self.store.note(id, *over, *reason, &detail).await?;
+                    let note = ProgressNote { order: id, machine: *over, reason: *reason, detail };
+                    self.store.note(&[note]).await?;
                 }
             }
             (Event::BadChunk { source, index }, order) => {

@@ -13,8 +13,8 @@ mod sqlite;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
-    NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion,
-    TokenRow,
+    NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate,
+    ServerIdentity, Suspicion, TokenRow,
 };
 pub(crate) use sqlite::Sqlite;
 
@@ -170,8 +170,8 @@ pub(crate) trait ProgressStore {
     async fn evidence(&self, row: &DeploymentRow) -> StoreResult<ReleaseEvidence>;
     /// Records that the machine may install now.
     async fn record_permit(&self, id: OrderId, machine: MachineId, now: UnixSeconds) -> StoreResult<()>;
-    /// Records why a machine is not progressing, unless it has succeeded or failed.
-    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()>;
+    /// Records why machines are not progressing, unless they have succeeded or failed. One transaction.
+    async fn note(&self, notes: &[ProgressNote]) -> StoreResult<()>;
 }
 
 /// All of the store's traits.

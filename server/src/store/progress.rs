@@ -1,8 +1,8 @@
 //! Progress, receipts and reports in SQLite.
 
 use super::{
-    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, DeploymentRow, NewReceipt, ProgressStore, ReleaseEvidence,
-    StoreResult,
+    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, DeploymentRow, NewReceipt, ProgressNote, ProgressStore,
+    ReleaseEvidence, StoreResult,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
@@ -262,18 +262,21 @@ impl ProgressStore for Sqlite {
         Ok(())
     }
 
-    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()> {
-        query(
-            "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
-             AND stage NOT IN ('installed', 'failed') AND reason IS NOT ?",
-        )
-        .bind(reason.code())
-        .bind(detail)
-        .bind(id.0.as_slice())
-        .bind(machine.0.as_slice())
-        .bind(reason.code())
-        .execute(&mut *self.connection().await?)
-        .await?;
-        Ok(())
+    async fn note(&self, notes: &[ProgressNote]) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        for note in notes {
+            query(
+                "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
+                 AND stage NOT IN ('installed', 'failed') AND reason IS NOT ?",
+            )
+            .bind(note.reason.code())
+            .bind(&note.detail)
+            .bind(note.order.0.as_slice())
+            .bind(note.machine.0.as_slice())
+            .bind(note.reason.code())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await
     }
 }

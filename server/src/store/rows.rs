@@ -174,6 +174,15 @@ pub(crate) struct AddresseeRow {
     pub(crate) permitted: Option<UnixSeconds>,
 }
 
+/// Why a machine is not progressing in a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProgressNote {
+    pub(crate) order: OrderId,
+    pub(crate) machine: MachineId,
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
 /// What a deployment's machines have shown of its release.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReleaseEvidence {
