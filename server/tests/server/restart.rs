@@ -1,10 +1,10 @@
 //! Tests that accepted changes survive a restart.
 
-use crate::world::World;
+use crate::world::{Agent, World};
 use banyan_proto::{
     MachineId,
     admin::{Info, Profile, Selection},
-    api::CheckInReply,
+    api::{CheckIn, CheckInReply},
 };
 use banyan_server::start::{Settings, StartError, start};
 use banyan_wire::socket::Keepalive;
@@ -36,6 +36,30 @@ async fn identity_secrets_machines_and_open_orders_survive() {
     let ask = agent.check_in(vec![], u64::MAX, 0);
     let reply: CheckInReply = agent.session().await.post("/v1/check-in", &ask).await.unwrap();
     assert_eq!(reply.orders.iter().map(|expected| expected.order).collect::<Vec<_>>(), [order]);
+}
+
+#[tokio::test]
+async fn what_many_machines_report_about_themselves_survives() {
+    let mut world = World::new().await;
+    let mut agents = Vec::new();
+    for number in 0..10 {
+        agents.push(world.agent(&format!("old-{number}")).await);
+    }
+    let check_in = async |agent: &Agent, label: String| {
+        let request = CheckIn { label, ..agent.check_in(vec![], u64::MAX, 0) };
+        agent.session().await.post::<CheckInReply>("/v1/check-in", &request).await.unwrap();
+    };
+    // The first check-in is stored before its answer, later ones together with those of other machines.
+    for agent in &agents {
+        check_in(agent, "m".into()).await;
+    }
+    for (number, agent) in agents.iter().enumerate() {
+        check_in(agent, format!("new-{number}")).await;
+    }
+    world.restart().await;
+    let mut labels: Vec<String> = world.machines().await.into_iter().map(|machine| machine.label).collect();
+    labels.sort();
+    assert_eq!(labels, (0..10).map(|number| format!("new-{number}")).collect::<Vec<_>>());
 }
 
 #[cfg(unix)]
