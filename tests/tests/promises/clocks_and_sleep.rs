@@ -111,6 +111,25 @@ fn a_server_whose_clock_jumps_ahead_ends_no_deployment() {
 }
 
 #[test]
+fn a_clock_that_an_administrator_accepts_ends_what_is_over() {
+    let (mut network, clock) = start(1, false);
+    network.kill_agent(0);
+    network.publish("hello", "1.0", 10_000, Behaviour::Works);
+    let deployment = network.deploy("hello@1.0", "all", 1);
+    network.kill_server();
+    // No machine is online whose clock could confirm this.
+    clock.set("+50d");
+    let data = network.path("server");
+    let mut accept = network.command(&["server", "accept-clock", "--data", &data]);
+    let output = accept.envs(clock.environment()).output().expect("banyan can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    network.start_server();
+    network.wait_for_status(&deployment, "the deployment has ended", |status| {
+        status.state == DeploymentState::Finished && status.addressees[0].reason == Some(Reason::OrderExpired)
+    });
+}
+
+#[test]
 fn a_machine_that_boots_with_a_dead_clock_says_so_and_joins_once_the_clock_is_set() {
     let mut network = TestNetwork::start(0);
     let clock = FakeClock::new(network.path("").as_ref());

@@ -128,8 +128,8 @@ fn hostile_requests_fill_neither_memory_nor_disk_and_keep_no_administrator_out()
     network.wait_for_status(&deployment, "m1 has it", |status| status.state == DeploymentState::Finished);
 }
 
-/// Deploys to hostile machines and two honest ones; waits until the honest ones have it.
-fn honest_machines_finish(relays: &[Relay]) -> TestNetwork {
+/// Deploys to hostile machines and two honest ones, in so many stripes; waits until the honest ones have it.
+fn honest_machines_finish(relays: &[Relay], stripes: u8) -> TestNetwork {
     const EVIL_IN_TREE: usize = 3;
     let (network, runtime) = (TestNetwork::start(2), runtime());
     let (_, evil) = enrol(&network, &runtime, EVIL_IN_TREE * relays.len());
@@ -147,7 +147,7 @@ fn honest_machines_finish(relays: &[Relay]) -> TestNetwork {
             evil.iter().all(|evil| machines.iter().any(|machine| machine.id == evil.id && machine.online))
         });
         let ids: Vec<String> = evil.iter().map(|evil| evil.id.to_string()).chain(["m0".into(), "m1".into()]).collect();
-        deployments.push(network.deploy(&name, &format!("machine:{}", ids.join(",")), 1));
+        deployments.push(network.deploy(&name, &format!("machine:{}", ids.join(",")), stripes));
     }
     for deployment in &deployments {
         network.wait_for_status(deployment, "the honest machines have it", |status| {
@@ -161,13 +161,15 @@ fn honest_machines_finish(relays: &[Relay]) -> TestNetwork {
 
 #[test]
 fn a_wrong_code_ends_no_order() {
-    honest_machines_finish(&[Relay::WrongCode]);
+    for stripes in [1, 2] {
+        honest_machines_finish(&[Relay::WrongCode], stripes);
+    }
 }
 
 #[test]
 fn hostile_machines_in_a_tree_keep_nothing_from_those_below() {
     let others: Vec<Relay> = Relay::ALL.iter().copied().filter(|relay| *relay != Relay::WrongCode).collect();
-    let network = honest_machines_finish(&others);
+    let network = honest_machines_finish(&others, 1);
     for id in [network.server_id(), network.service(0).expect("m0 runs").id()] {
         assert!(Memory::of(id).all < MUCH_MEMORY);
     }

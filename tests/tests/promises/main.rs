@@ -6,6 +6,7 @@ mod broken_release_is_rolled_back;
 mod catalogue_installs;
 mod clocks_and_sleep;
 mod cloned_disk_is_quarantined;
+mod damaged_server;
 mod every_machine_installs;
 mod expired_certificate_is_renewed;
 mod halted_deployment_is_not_installed;
