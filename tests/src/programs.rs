@@ -6,15 +6,18 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Returns the folder of the built programs: `BANYAN_BIN_DIR`, or the profile folder into which the test was built.
+/// Returns the folder of the built programs: `BANYAN_BIN_DIR`, or the profile folder into which this one was built.
 ///
 /// # Panics
 /// When the programs have not been built.
 #[must_use]
 pub fn folder() -> PathBuf {
+    // Programs are built into PROFILE, and tests into PROFILE/deps.
     let beside = || {
-        let test = std::env::current_exe().expect("the test's own path is known");
-        test.ancestors().nth(2).expect("tests are built into PROFILE/deps").to_owned()
+        let own = std::env::current_exe().expect("the program's own path is known");
+        let mut folders = own.ancestors().skip(1).take(2);
+        let found = folders.find(|folder| folder.join("banyan").exists());
+        found.unwrap_or_else(|| own.parent().expect("a program is in a folder")).to_owned()
     };
     let folder = std::env::var_os("BANYAN_BIN_DIR").map_or_else(beside, PathBuf::from);
     let program = folder.join("banyan");
