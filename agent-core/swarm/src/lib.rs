@@ -5,7 +5,8 @@
 //! [`SwarmState`] has no IO, no clock and no randomness of its own. A driver passes in events with the time
 //! ([`SwarmState::handle`]), carries out the resulting actions ([`SwarmState::poll_action`]), and wakes it at the
 //! requested time ([`SwarmState::next_wake`]). The agent and the server run the same code; the server heads every list,
-//! holds all content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
+//! holds all content and never pulls. What the server alone decides is here too, so that the simulated swarm runs it:
+//! [`planner`], [`source_advisor`] and [`permit_limit`]. `STATE.md` lists the invariants of every state and the code that may change it.
 
 mod admission_control;
 mod config;
@@ -18,6 +19,7 @@ pub mod io;
 mod order;
 mod order_state;
 pub mod permit_limit;
+pub mod planner;
 mod retry_delay;
 mod schedule_gates;
 mod source;

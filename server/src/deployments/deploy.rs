@@ -4,7 +4,6 @@ use crate::{
     deployments::{
         active_orders::{ActiveOrder, now_ms},
         order_lifecycle::OrderLifecycle,
-        planner::{self, Candidate, Site},
         policies::GroupPolicies,
     },
     identity::{registry::Registry, secrets::Secrets},
@@ -20,6 +19,7 @@ use banyan_proto::{
     limits,
     order::OrderAction,
 };
+use banyan_swarm::planner::{self, Candidate, Site};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::MutexGuard;
 use tracing::info;

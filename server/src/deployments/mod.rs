@@ -6,7 +6,6 @@ pub(crate) mod deploy;
 pub(crate) mod direct_offers;
 pub(crate) mod on_demand;
 pub(crate) mod order_lifecycle;
-pub(crate) mod planner;
 pub(crate) mod policies;
 pub(crate) mod sideload;
 pub(crate) mod status;

@@ -21,13 +21,13 @@ use std::{collections::HashMap, net::IpAddr};
 
 /// A site: machines that share a subnet, /24 for IPv4 or /64 for IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Site(IpAddr);
+pub struct Site(IpAddr);
 
 impl Site {
     /// Returns the site of a machine with these addresses: the subnet of the first non-loopback one. Host names do not
     /// count.
     #[must_use]
-    pub(crate) fn of(addresses: &[Address]) -> Self {
+    pub fn of(addresses: &[Address]) -> Self {
         let wide = Address::sockets(addresses).find(|address| !address.ip().is_loopback());
         match wide.or(Address::sockets(addresses).next()).map(|address| address.ip().to_canonical()) {
             Some(IpAddr::V4(ip)) => {
@@ -45,30 +45,30 @@ impl Site {
 
 /// A machine to put on the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// The machine's identifier.
-    pub(crate) id: MachineId,
+    pub id: MachineId,
     /// The machine's site.
-    pub(crate) site: Site,
+    pub site: Site,
     /// Whether the machine is expected to receive and forward now.
-    pub(crate) online: bool,
+    pub online: bool,
     /// Whether the machine may forward.
-    pub(crate) forwards: bool,
+    pub forwards: bool,
     /// What it can receive, in bytes a second; `None` if it was not measured.
-    pub(crate) down: Option<u64>,
+    pub down: Option<u64>,
     /// What it can send, in bytes a second; `None` if it was not measured.
-    pub(crate) up: Option<u64>,
+    pub up: Option<u64>,
 }
 
 /// The lists of an order, and their predicted cost.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// One list per stripe, each headed by the server.
-    pub(crate) lists: Vec<AddresseeList>,
+    pub lists: Vec<AddresseeList>,
     /// How many copies of the artifact the busiest machine sends.
-    pub(crate) busiest_copies: f64,
+    pub busiest_copies: f64,
     /// How many copies the server sends.
-    pub(crate) server_copies: f64,
+    pub server_copies: f64,
 }
 
 /// The ratios of the fastest to the slowest machine of a class, in the order in which they are tried. Narrow classes
@@ -79,7 +79,7 @@ const CLASS_FACTORS: [f64; 5] = [1.25, 1.5, 2.0, 4.0, f64::INFINITY];
 ///
 /// # Errors
 /// Returns a [`ListError`] if there are more candidates than a list may have names.
-pub(crate) fn plan(
+pub fn plan(
     server: MachineId,
     server_up: Option<u64>,
     candidates: &[Candidate],

@@ -4,7 +4,7 @@ use super::{
     SERVER, assert_entered_once, assert_whole, candidates, fluid::Network, halving, machine, machine_number, parents,
     random::Random,
 };
-use crate::deployments::planner::{Candidate, Site, plan};
+use crate::planner::{Candidate, Site, plan};
 use banyan_proto::AddresseeList;
 
 /// Finishing times divided by each machine's own bound.
@@ -228,6 +228,7 @@ fn any_mix_of_machines_gives_whole_lists_and_enters_each_site_once() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test measures how long planning takes")]
 fn the_longest_lists_are_planned_at_once() {
     for sizes in [&[19_999][..], &vec![80; 249], &vec![2; 9_999], &vec![1; 19_999]] {
         let mut random = Random(7);
