@@ -3,7 +3,7 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    Address, Digest, MachineId, OrderId, Reason, UnixSeconds,
+    Address, Digest, KnownRates, MachineId, OrderId, Reason, UnixSeconds,
     api::ByteSource,
     format::requests,
     order::{Allowance, Spread, Window},
@@ -234,6 +234,9 @@ pub struct Machine {
     /// Whether the machine knows the addresses that the server announces now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knows_server_addresses: Option<bool>,
+    /// What the machine's link carries.
+    #[serde(default, skip_serializing_if = "KnownRates::is_empty")]
+    pub rates: KnownRates,
 }
 
 /// The events in the reply to `GET /api/v1/suspicions`, at most.

@@ -14,7 +14,7 @@ use banyan_proto::{
     peer::{Offer, OfferReply},
 };
 use banyan_swarm::io::{InstallLane, OrderInput, TrustedOffer};
-use banyan_wire::content::ContentError;
+use banyan_wire::{content::ContentError, node::NodeHandle};
 use std::{fmt::Display, sync::Arc, time::Instant};
 use tracing::{info, warn};
 
@@ -111,7 +111,8 @@ impl Agent {
                 if active.order.spread == Spread::Verified {
                     active.content.release();
                 }
-                self.report(order, Event::Verified { sources: active.sources() });
+                let rates = self.node.get().map(NodeHandle::take_link_rates).unwrap_or_default();
+                self.report(order, Event::Verified { sources: active.sources(), rates });
                 OrderInput::ArtifactVerified(order)
             }
             failed => {

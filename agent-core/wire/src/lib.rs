@@ -25,6 +25,7 @@ pub mod forward;
 mod frame_limits;
 pub mod host;
 pub mod interfaces;
+mod link_measurement;
 pub mod listen;
 pub mod lock;
 pub mod lookup;

@@ -3,12 +3,13 @@
 use crate::{
     bandwidth_yield::BandwidthYield,
     connection::{Connection, TlsPair},
+    link_measurement::LinkMeasurement,
     rate_limit::RateLimits,
     receive::PeerEvent,
     socket::Socket,
     tls::Crl,
 };
-use banyan_proto::{MachineId, Reason, peer::OfferReply};
+use banyan_proto::{LinkRates, MachineId, Reason, peer::OfferReply};
 use banyan_swarm::io::{Input, Link, TrustedOffer};
 use rustls::pki_types::CertificateDer;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -48,11 +49,18 @@ pub struct NodeHandle {
     tls: Arc<RwLock<TlsPair>>,
     limits: RateLimits,
     bandwidth_yield: Arc<BandwidthYield>,
+    link_measurement: Arc<LinkMeasurement>,
 }
 
 impl NodeHandle {
     pub(crate) fn new(events: mpsc::UnboundedSender<NodeEvent>, tls: TlsPair) -> Self {
-        Self { events, tls: Arc::new(RwLock::new(tls)), limits: RateLimits::default(), bandwidth_yield: Arc::default() }
+        Self {
+            events,
+            tls: Arc::new(RwLock::new(tls)),
+            limits: RateLimits::default(),
+            bandwidth_yield: Arc::default(),
+            link_measurement: Arc::default(),
+        }
     }
     /// Returns the sender of the loop's events.
     pub(crate) fn events(&self) -> mpsc::UnboundedSender<NodeEvent> {
@@ -84,6 +92,15 @@ impl NodeHandle {
     #[must_use]
     pub fn bandwidth_yield(&self) -> &Arc<BandwidthYield> {
         &self.bandwidth_yield
+    }
+    /// Returns the meter that all connections share.
+    pub(crate) fn link_measurement(&self) -> &Arc<LinkMeasurement> {
+        &self.link_measurement
+    }
+    /// Returns what this machine's link carried since the last call. The owner's limits are part of it.
+    #[must_use]
+    pub fn take_link_rates(&self) -> LinkRates {
+        self.link_measurement.take_rates(self.limits.down.rate(), self.limits.up.rate())
     }
     /// Closes all connections to a machine.
     pub fn cut(&self, machine: MachineId) {

@@ -5,6 +5,7 @@ use crate::{
     bandwidth_yield::BandwidthYield,
     content::{ArtifactFile, ContentError},
     frame_limits::{FrameLimits, MessageRate, MessageShare, is_too_slow},
+    link_measurement::LinkMeasurement,
     lock::lock,
     packet,
     rate_limit::TokenBucket,
@@ -12,11 +13,14 @@ use crate::{
     verify::VerifiedChunk,
 };
 use banyan_proto::{
-    Reason,
+    MachineId, Reason,
     frame::{self, Frame, FrameError, Heartbeat},
     peer::Control,
 };
-use banyan_swarm::io::{Link, StripeId};
+use banyan_swarm::{
+    io::{Link, StripeId},
+    link_meter::Direction,
+};
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -61,42 +65,51 @@ pub(crate) type ActivePull = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 /// machine can process is slowed down, and its messages do not pile up in memory.
 pub(crate) type PeerEventSender = mpsc::Sender<(Link, PeerEvent)>;
 
-/// What limits one connection.
+/// The connection that is read.
+pub(crate) struct ReceiveFrom {
+    pub(crate) link: Link,
+    pub(crate) peer: MachineId,
+}
+
+/// What limits and measures one connection.
 pub(crate) struct ReceiveLimits {
     /// The owner's limit of received content.
     pub(crate) rate: Arc<TokenBucket>,
     pub(crate) bandwidth_yield: Arc<BandwidthYield>,
     pub(crate) frames: FrameLimits,
+    pub(crate) measurement: Arc<LinkMeasurement>,
 }
 
 /// Reads one connection until it ends, and delivers the end as well.
 pub(crate) async fn run(
-    link: Link,
-    from: impl AsyncRead + Unpin,
+    from: ReceiveFrom,
+    socket: impl AsyncRead + Unpin,
     socket_control: SocketControl,
     active_pull: ActivePull,
     events: PeerEventSender,
     limits: ReceiveLimits,
 ) {
-    let ReceiveLimits { rate: limit, bandwidth_yield, frames } = limits;
-    let context = ReadContext { link, events, limit, bandwidth_yield, limits: frames };
-    let (reason, detail) = read(from, &socket_control, active_pull, &context).await;
+    let context = ReadContext { from, events, limits };
+    let (reason, detail) = read(socket, &socket_control, active_pull, &context).await;
     context.deliver(PeerEvent::Ended(reason, detail)).await;
 }
 
 /// What reading needs besides the socket: where events go, and what limits the rate.
 struct ReadContext {
-    link: Link,
+    from: ReceiveFrom,
     events: PeerEventSender,
-    limit: Arc<TokenBucket>,
-    bandwidth_yield: Arc<BandwidthYield>,
-    limits: FrameLimits,
+    limits: ReceiveLimits,
 }
 
 impl ReadContext {
     /// Delivers an event. If the receiver is gone, the loop has ended and this task will too.
     async fn deliver(&self, event: PeerEvent) {
-        drop(self.events.send((self.link, event)).await);
+        drop(self.events.send((self.from.link, event)).await);
+    }
+    /// Measures a chunk that arrived. The sender holds `watermark` chunks of the stripe, and this machine `held`.
+    fn measure(&self, bytes: u64, held: u32, watermark: u32) {
+        let is_next_waiting = watermark > held && !self.limits.bandwidth_yield.is_throttling_receive();
+        self.limits.measurement.record(Direction::Down, self.from.peer, bytes, is_next_waiting);
     }
 }
 
@@ -107,6 +120,7 @@ async fn read(
     context: &ReadContext,
 ) -> (Reason, String) {
     let mut rate = MessageRate::new();
+    let mut watermark = 0;
     loop {
         let (frame, share) = match next_frame(&mut from, socket_control, &active_pull, context).await {
             Ok(read) => read,
@@ -119,6 +133,7 @@ async fn read(
             }
             Frame::Heartbeat(heartbeat) => {
                 rate.count().await;
+                watermark = heartbeat.watermark;
                 context.deliver(PeerEvent::Heartbeat(heartbeat)).await;
             }
             Frame::Chunk { index, bytes } => {
@@ -126,7 +141,10 @@ async fn read(
                 let Some((stripe, content)) = active_pull else { return ReadError::Unrequested.reason() };
                 let length = bytes.len() as u64;
                 match verify_and_store(&content, stripe, index, bytes) {
-                    Ok(Some(held)) => context.deliver(PeerEvent::Stored { stripe, held, bytes: length }).await,
+                    Ok(Some(held)) => {
+                        context.measure(length, held, watermark);
+                        context.deliver(PeerEvent::Stored { stripe, held, bytes: length }).await;
+                    }
                     Ok(None) => rate.count().await,
                     Err(ContentError::Bad(bad)) => {
                         context.deliver(PeerEvent::BadChunk(bad.0)).await;
@@ -193,23 +211,23 @@ async fn next_frame(
     context: &ReadContext,
 ) -> Result<(Frame, MessageShare), ReadError> {
     let header = read_header(from, context).await?;
-    let (kind, length) = frame::parse_header(header, context.limits.longest).map_err(ReadError::Frame)?;
+    let (kind, length) = frame::parse_header(header, context.limits.frames.longest).map_err(ReadError::Frame)?;
     let is_chunk = frame::is_chunk(kind);
     if is_chunk && lock(active_pull).is_none() {
         return Err(ReadError::Unrequested);
     }
-    let share = if is_chunk { MessageShare::default() } else { context.limits.share(length).await };
+    let share = if is_chunk { MessageShare::default() } else { context.limits.frames.share(length).await };
     // Memory is allocated as bytes arrive, not as the header claims. A chunk was requested and has a known size.
     let mut body = Vec::with_capacity(if is_chunk { length } else { length.min(FIRST_BYTES) });
     let mut began = Instant::now();
     let mut reported_alive = Instant::now();
     while body.len() < length {
         socket_control.expect_bytes(length - body.len());
-        let most = if context.limit.is_limited() { LIMITED_PIECE } else { length };
+        let most = if context.limits.rate.is_limited() { LIMITED_PIECE } else { length };
         let mut rest = (&mut *from).take((length - body.len()).min(most) as u64);
         let bytes = match timeout(ALIVE_INTERVAL, rest.read_buf(&mut body)).await {
             Ok(bytes) => bytes.map_err(ReadError::Io)?,
-            Err(_) if context.bandwidth_yield.is_throttling_receive() => {
+            Err(_) if context.limits.bandwidth_yield.is_throttling_receive() => {
                 began += ALIVE_INTERVAL;
                 reported_alive = Instant::now();
                 context.deliver(PeerEvent::Alive).await;
@@ -227,9 +245,9 @@ async fn next_frame(
         if !is_chunk && is_too_slow(began.elapsed(), body.len()) {
             return Err(ReadError::Slow);
         }
-        context.limit.charge(bytes as u64);
+        context.limits.rate.charge(bytes as u64);
         // This wait is caused by this machine's own limit, so the sender is alive.
-        while timeout(ALIVE_INTERVAL, context.limit.until_ready()).await.is_err() {
+        while timeout(ALIVE_INTERVAL, context.limits.rate.until_ready()).await.is_err() {
             began += ALIVE_INTERVAL;
             reported_alive = Instant::now();
             context.deliver(PeerEvent::Alive).await;
@@ -258,7 +276,7 @@ async fn read_header(
                 read += bytes.map_err(ReadError::Io)?;
                 last_read = Instant::now();
             }
-            Err(_) if context.bandwidth_yield.is_throttling_receive() => {
+            Err(_) if context.limits.bandwidth_yield.is_throttling_receive() => {
                 last_read = Instant::now();
                 context.deliver(PeerEvent::Alive).await;
             }
@@ -296,9 +314,12 @@ mod tests {
         let stripe = StripeId { order: banyan_proto::OrderId([1; 16]), stripe: 0 };
         (folder, Arc::new(Mutex::new(Some((stripe, content)))))
     }
+    fn sender_link() -> ReceiveFrom {
+        ReceiveFrom { link: Link(1), peer: MachineId([1; 16]) }
+    }
     fn limits(bandwidth_yield: Arc<BandwidthYield>) -> ReceiveLimits {
         let frames = FrameLimits::new(banyan_proto::limits::CONTROL_BYTES);
-        ReceiveLimits { rate: Arc::default(), bandwidth_yield, frames }
+        ReceiveLimits { rate: Arc::default(), bandwidth_yield, frames, measurement: Arc::default() }
     }
 
     /// Less data arrives in all that time than the socket wakes for; the low speed is the fault under test.
@@ -310,7 +331,7 @@ mod tests {
         let (events, mut received) = mpsc::channel(4);
         let control = socket.control();
         let (_folder, pull) = pull();
-        let reading = tokio::spawn(run(Link(1), socket, control, pull, events, limits(Arc::default())));
+        let reading = tokio::spawn(run(sender_link(), socket, control, pull, events, limits(Arc::default())));
         let sending = async {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {
@@ -340,7 +361,7 @@ mod tests {
         let control = socket.control();
         control.register(&bandwidth_yield, socket.duplicate_handle());
         let (_folder, pull) = pull();
-        let reading = tokio::spawn(run(Link(1), socket, control, pull, events, limits(bandwidth_yield)));
+        let reading = tokio::spawn(run(sender_link(), socket, control, pull, events, limits(bandwidth_yield)));
         sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
         sender.write_all(&[7; 8 << 10]).await.unwrap();
         let event = timeout(6 * ALIVE_INTERVAL, received.recv()).await.expect("a sign of life").unwrap();

@@ -204,6 +204,7 @@ async fn machines(State(server): ServerState, _: Administrator) -> Json<Vec<Mach
         addresses: row.addresses,
         seen: row.seen,
         software: row.software,
+        rates: row.rates,
     };
     Json(server.registry.all().into_iter().map(machine).collect())
 }

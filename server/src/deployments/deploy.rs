@@ -19,7 +19,10 @@ use banyan_proto::{
     limits,
     order::OrderAction,
 };
-use banyan_swarm::planner::{self, Candidate, Site};
+use banyan_swarm::{
+    known_rates,
+    planner::{self, Candidate, Site},
+};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::MutexGuard;
 use tracing::info;
@@ -80,19 +83,19 @@ impl Deployments {
         let machines = self.select(&request.to)?;
         let (artifact, fitting, others) = pick_artifact(manifest, machines)?;
         let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
+        let now = UnixSeconds::now();
         let candidate = |row: &MachineRow| Candidate {
             id: row.id,
             site: Site::of(&row.addresses),
             online: self.is_reachable(row.id, row.seen),
             forwards: self.may_forward(row),
-            down: None,
-            up: None,
+            down: known_rates::current(row.rates.down, now),
+            up: known_rates::current(row.rates.up, now),
         };
         let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
         let plan = planner::plan(self.server.id, None, &candidates, stripes)
             .map_err(|error| unprocessable(Reason::BadRequest, format!("cannot list the machines: {error}")))?;
 
-        let now = UnixSeconds::now();
         let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
         let order = Order {
             id: OrderId::random(),

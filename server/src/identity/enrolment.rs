@@ -12,7 +12,7 @@ use crate::{
 };
 use axum::http::StatusCode;
 use banyan_proto::{
-    Digest, MachineId, Reason, UnixSeconds,
+    Digest, KnownRates, MachineId, Reason, UnixSeconds,
     admin::{NewToken, TokenCreated},
     api::{EnrolReply, EnrolRequest, RenewReply, RenewRequest},
     limits, text,
@@ -108,6 +108,7 @@ impl Enrolment {
             revoked: None,
             quarantined: None,
             replaced_by: None,
+            rates: KnownRates::default(),
         };
         let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
         let secret = Digest::of(&secret);

@@ -6,7 +6,8 @@ use crate::{
     refusal::Refusal,
     store::MachineRow,
 };
-use banyan_proto::{Address, AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
+use banyan_proto::{Address, AddressHint, LinkRates, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
+use banyan_swarm::known_rates;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -144,6 +145,13 @@ impl Registry {
     pub(crate) fn server_addresses(&self) -> Signed<AddressHint> {
         self.server.clone()
     }
+    /// Combines what the machine measured of its link with what is known. Returns the row to store.
+    pub(crate) fn record_rates(&self, id: MachineId, measured: &LinkRates, now: UnixSeconds) -> Option<MachineRow> {
+        let mut machines = self.write();
+        let machine = machines.get_mut(&id)?;
+        known_rates::combine(&mut machine.row.rates, measured, now);
+        Some(machine.row.clone())
+    }
     /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
         if let Some(machine) = self.write().get_mut(&id) {
@@ -277,6 +285,7 @@ pub(crate) fn reachable_addresses(reported: &[Address], from: IpAddr) -> Vec<Add
 #[cfg(test)]
 mod tests {
     use super::*;
+    use banyan_proto::KnownRates;
 
     fn row(label: &str, seen: u64) -> MachineRow {
         MachineRow {
@@ -291,6 +300,7 @@ mod tests {
             revoked: None,
             quarantined: None,
             replaced_by: None,
+            rates: KnownRates::default(),
         }
     }
 

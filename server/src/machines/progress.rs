@@ -25,7 +25,7 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
                 clear_wait_to_receive(row);
             }
         }
-        Event::Verified { sources } => {
+        Event::Verified { sources, .. } => {
             record_verified(row, sources, after_ms);
             raise_stage(row, Stage::Verified);
         }
@@ -102,14 +102,14 @@ fn shorten(detail: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_proto::MachineId;
+    use banyan_proto::{LinkRates, MachineId};
 
     #[test]
     fn late_reports_change_nothing_and_the_end_is_what_was_said_last() {
         let mut row = AddresseeRow::expected(MachineId([1; 16]));
         assert!(apply_receipt(&mut row, &[], 40));
         assert!(!apply_event(&mut row, &Event::Offered { stripe: 0, sender: MachineId([2; 16]) }, 50));
-        assert!(!apply_event(&mut row, &Event::Verified { sources: vec![] }, 60));
+        assert!(!apply_event(&mut row, &Event::Verified { sources: vec![], rates: LinkRates::default() }, 60));
         assert_eq!((row.stage, row.verified_after), (Stage::Authenticated, Some(40)));
         let failed = Event::Failed { reason: Reason::ProbeFailed, detail: "no".into(), restored: true };
         assert!(apply_event(&mut row, &failed, 70));

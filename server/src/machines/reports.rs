@@ -3,7 +3,7 @@
 use crate::{
     deployments::active_orders::ActiveOrders,
     identity::registry::Registry,
-    machines::{permit_queue::PermitQueue, progress::apply_event},
+    machines::{permit_queue::PermitQueue, progress::apply_event, row_writer::MachineRowWriter},
     net::machine_quotas::MachineQuotas,
     refusal::Refusal,
     store::{ArrivedReport, ProgressNote, Store},
@@ -31,6 +31,7 @@ pub(crate) struct Reports {
     pub(crate) suspicions: SuspicionLog,
     pub(crate) quotas: Arc<MachineQuotas>,
     pub(crate) permit_queue: Arc<PermitQueue>,
+    pub(crate) row_writer: Arc<MachineRowWriter>,
 }
 
 impl Reports {
@@ -49,6 +50,7 @@ impl Reports {
             |report: &Report| report.order.and_then(|id| self.active_orders.get(id)).map_or(0, |open| open.age_ms());
         let arrived: Vec<ArrivedReport> =
             reports.into_iter().map(|report| ArrivedReport { after_ms: after(&report), report }).collect();
+        self.record_rates(machine, &arrived);
         for ArrivedReport { report, .. } in &arrived {
             if let (Event::Source { stripe, source, .. }, Some(order)) = (&report.event, report.order)
                 && let Some(open) = self.active_orders.get(order)
@@ -68,6 +70,18 @@ impl Reports {
             info!(order = %id, "deployment finished");
         }
         Ok(())
+    }
+
+    /// Remembers what the machine measured of its own link.
+    fn record_rates(&self, machine: MachineId, arrived: &[ArrivedReport]) {
+        for ArrivedReport { report, .. } in arrived {
+            if let Event::Verified { rates, .. } = &report.event
+                && !rates.is_empty()
+                && let Some(row) = self.registry.record_rates(machine, rates, UnixSeconds::now())
+            {
+                self.row_writer.add(row);
+            }
+        }
     }
 
     /// Processes what a machine reports about another one: a hint for administrators, never a fact about the other

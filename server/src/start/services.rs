@@ -314,6 +314,7 @@ impl Services {
             suspicions: suspicions.clone(),
             quotas: Arc::clone(&quotas),
             permit_queue,
+            row_writer: Arc::clone(&row_writer),
         };
         let sources = Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders));
         let uploads = Arc::new(Uploads::new(Arc::clone(artifacts)));

@@ -166,6 +166,7 @@ impl MachineStore for Sqlite {
                 revoked: columns.optional_number("revoked")?.map(UnixSeconds),
                 quarantined: columns.optional_enum_value("aside")?,
                 replaced_by: columns.optional_machine("replaced_by")?,
+                rates: columns.optional_json("rates")?.unwrap_or_default(),
             })
         };
         rows.iter().map(read).collect()
@@ -244,13 +245,14 @@ impl MachineStore for Sqlite {
         let mut tx = self.begin().await?;
         for row in rows {
             query(
-                "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, join_secret = NULL, \
+                "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, rates = ?, join_secret = NULL, \
                  join_key = NULL, join_certificate = NULL WHERE id = ?",
             )
             .bind(&row.label)
             .bind(&row.software)
             .bind(json(&row.addresses)?)
             .bind(signed(row.seen.0))
+            .bind(if row.rates.is_empty() { None } else { Some(json(&row.rates)?) })
             .bind(row.id.0.as_slice())
             .execute(&mut *tx)
             .await?;

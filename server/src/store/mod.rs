@@ -90,7 +90,7 @@ pub(crate) trait MachineStore {
     /// group is the secret's, else that of the replaced machine. Changes nothing if the same secret has enrolled the
     /// same key, and that machine's row was not updated since.
     async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome>;
-    /// Stores what machines report about themselves: label, software, addresses, and when they were seen. Deletes the
+    /// Stores what machines report about themselves: label, software, addresses, rates, and when they were seen. Deletes the
     /// answers to their enrolments. One transaction.
     async fn update_machines(&self, rows: &[MachineRow]) -> StoreResult<()>;
     /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.

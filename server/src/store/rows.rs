@@ -1,7 +1,7 @@
 //! What the store keeps: one type for each kind of row, and the results of changing them.
 
 use banyan_proto::{
-    Address, AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    Address, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
     schedule::Policy,
@@ -63,6 +63,8 @@ pub(crate) struct MachineRow {
     pub(crate) quarantined: Option<Reason>,
     /// The machine enrolled in its place; set only if this one is revoked.
     pub(crate) replaced_by: Option<MachineId>,
+    /// What its link carries, as it reports.
+    pub(crate) rates: KnownRates,
 }
 
 impl MachineRow {

@@ -155,6 +155,10 @@ impl Columns<'_> {
     pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<T> {
         serde_json::from_str(&self.text(column)?).map_err(|_| StoreError::Damaged(column))
     }
+    pub(super) fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<Option<T>> {
+        let text = self.optional_text(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|_| StoreError::Damaged(column))).transpose()
+    }
     pub(super) fn enum_value<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<T> {
         parse_enum_value(self.text(column)?, column)
     }

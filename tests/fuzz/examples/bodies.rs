@@ -2,7 +2,7 @@
 
 use crate::words::{Words, machine};
 use banyan_proto::{
-    Digest, Reason, UnixSeconds,
+    Digest, LinkRates, MeasuredRate, Reason, UnixSeconds,
     api::{ByteSource, Event, Report},
 };
 use serde_json::{Value, json};
@@ -13,10 +13,12 @@ pub(crate) fn bodies(words: &Words) -> Vec<(&'static str, Value)> {
     let addresses = ["192.0.2.7:7701", "[fe80::1%3]:7701"];
     let source = ByteSource { machine: one, bytes: 5 };
     let report = |number, event| Report { number, at: UnixSeconds(1_800_000_000), order: Some(id), event };
+    let measured = |at_most| Some(MeasuredRate { at_least: 2_500_000, at_most });
+    let rates = LinkRates { down: measured(Some(2_500_000)), up: measured(None) };
     let reports = [
         report(1, Event::Offered { stripe: 0, sender: one }),
         report(2, Event::Source { stripe: 1, source: one, left: Some(Reason::BadChunk) }),
-        report(3, Event::Verified { sources: vec![source.clone()] }),
+        report(3, Event::Verified { sources: vec![source.clone()], rates }),
         report(4, Event::Failed { reason: Reason::ProbeFailed, detail: "exit 1".into(), restored: true }),
     ];
     let way = json!({ "stripe": 0, "path": [machine(0), one], "proof": Digest([4; 32]) });

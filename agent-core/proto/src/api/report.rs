@@ -1,7 +1,7 @@
 //! What machines report to the server: facts about themselves and their orders.
 
 use super::ByteSource;
-use crate::{MachineId, OrderId, Reason, UnixSeconds, limits, program_output, text};
+use crate::{LinkRates, MachineId, OrderId, Reason, UnixSeconds, limits, program_output, text};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/reports`: delivers the facts that happened since the last delivery.
@@ -80,6 +80,9 @@ pub enum Event {
     Verified {
         /// The machines that the content came from.
         sources: Vec<ByteSource>,
+        /// What the machine's link carried meanwhile. Older agents omit it.
+        #[serde(default, skip_serializing_if = "LinkRates::is_empty")]
+        rates: LinkRates,
     },
     /// The server's receipt has arrived.
     Authenticated,
@@ -124,7 +127,7 @@ impl Event {
             Self::Failed { detail, .. } => {
                 *detail = program_output::bounded_failure(detail, limits::FAILURE_DETAIL_BYTES);
             }
-            Self::Verified { sources } => sources.truncate(limits::SOURCES),
+            Self::Verified { sources, .. } => sources.truncate(limits::SOURCES),
             Self::Offered { .. }
             | Self::SteppedOver { .. }
             | Self::Source { .. }

@@ -22,6 +22,8 @@ pub(super) struct Member {
     pub(super) up: u64,
     /// Whether these rates were measured.
     pub(super) known: bool,
+    /// Whether it is known to receive no faster. Others may only have had slow senders.
+    pub(super) is_at_limit: bool,
     /// Whether it is expected to receive now.
     pub(super) online: bool,
     /// Whether it may forward.
@@ -134,14 +136,15 @@ impl Arrangement<'_> {
         others.sort_by_key(|&at| std::cmp::Reverse((self.members[at].online, self.intake(at))));
         (first, others)
     }
-    /// Takes the fastest class out. Measured machines are first in it. The first class goes by the second fastest
+    /// Takes the fastest class out. Measured machines are first in it, those before the others that may be faster than
+    /// was measured: near the top, that shows. The first class goes by the second fastest
     /// machine, so that no machine heads both trees by what it claims.
     fn next_class(&self, forwarders: &mut Vec<usize>, factor: f64, is_first: bool) -> Vec<usize> {
         let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
         let top = top.map_or(0, |&member| self.pace(member)) as f64;
         let similar = forwarders.partition_point(|&member| self.pace(member) as f64 * factor >= top);
         let mut class: Vec<usize> = forwarders.drain(..similar).collect();
-        class.sort_by_key(|&at| !self.members[at].known);
+        class.sort_by_key(|&at| (!self.members[at].known, self.members[at].is_at_limit));
         class
     }
     fn link(&mut self, tree: usize, parent: Option<usize>, child: usize) {

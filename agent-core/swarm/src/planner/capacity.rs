@@ -1,6 +1,7 @@
 //! What the planner believes about the rates of machines and sites.
 
 use super::{Candidate, arrange::Member};
+use banyan_proto::MeasuredRate;
 
 /// What every machine counts as when no machine was measured, in bytes a second. Only equality matters.
 const NOMINAL: u64 = 1 << 20;
@@ -17,19 +18,31 @@ fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
     (!values.is_empty()).then(|| *values.select_nth_unstable(middle).1)
 }
 
+/// Returns the best estimate of a rate.
+fn estimate(rate: MeasuredRate) -> u64 {
+    rate.at_most.unwrap_or(rate.at_least)
+}
+
+/// Returns what a measurement counts for. The median of all counts as far as the measurement does not contradict it.
+fn counted(rate: Option<MeasuredRate>, usual: u64) -> u64 {
+    let MeasuredRate { at_least, at_most } = rate.unwrap_or_default();
+    usual.max(at_least).min(at_most.unwrap_or(u64::MAX)).min(usual.saturating_mul(MOST))
+}
+
 /// Returns the candidates as members. A machine that was not measured counts as the median.
 pub(super) fn members(candidates: &[Candidate]) -> Vec<Member> {
     let may_send = || candidates.iter().filter(|candidate| candidate.forwards);
-    let down = median(candidates.iter().filter_map(|candidate| candidate.down));
-    let up = median(may_send().filter_map(|candidate| candidate.up));
+    let down = median(candidates.iter().filter_map(|candidate| candidate.down.map(estimate)));
+    let up = median(may_send().filter_map(|candidate| candidate.up.map(estimate)));
     let usual_down = down.or(up).unwrap_or(NOMINAL).max(1);
     let usual_up = up.or(down).unwrap_or(NOMINAL).max(1);
     let member = |candidate: &Candidate| {
-        let up = candidate.up.unwrap_or(usual_up).min(usual_up.saturating_mul(MOST));
+        let up = counted(candidate.up, usual_up);
         Member {
-            down: candidate.down.unwrap_or(usual_down).min(usual_down.saturating_mul(MOST)).max(2),
+            down: counted(candidate.down, usual_down).max(2),
             up: up.max(2),
             known: candidate.down.is_some() && candidate.up.is_some(),
+            is_at_limit: candidate.down.is_some_and(|down| down.at_most.is_some()),
             online: candidate.online,
             forwards: candidate.forwards && up >= usual_up / LEAST,
             size: usize::from(candidate.online),
@@ -58,6 +71,7 @@ pub(super) fn site(machines: &[Member]) -> Member {
         },
         up,
         known: machines.iter().any(|member| member.known),
+        is_at_limit: false,
         online: machines.iter().any(|member| member.online),
         forwards: !forwarders.is_empty(),
         size: machines.iter().map(|member| member.size).sum(),

@@ -14,7 +14,7 @@ mod positions;
 
 use arrange::{Member, Outside, Tree, arrange};
 use banyan_proto::{
-    Address, AddresseeList, MachineId,
+    Address, AddresseeList, MachineId, MeasuredRate,
     list::{Addressee, ListError},
 };
 use std::{collections::HashMap, net::IpAddr};
@@ -54,10 +54,10 @@ pub struct Candidate {
     pub online: bool,
     /// Whether the machine may forward.
     pub forwards: bool,
-    /// What it can receive, in bytes a second; `None` if it was not measured.
-    pub down: Option<u64>,
-    /// What it can send, in bytes a second; `None` if it was not measured.
-    pub up: Option<u64>,
+    /// What it can receive; `None` if it was not measured.
+    pub down: Option<MeasuredRate>,
+    /// What it can send; `None` if it was not measured.
+    pub up: Option<MeasuredRate>,
 }
 
 /// The lists of an order, and their predicted cost.

@@ -2,10 +2,14 @@
 //! link holds two chunks at most.
 
 use crate::{
+    address_lists::id,
     simulated_host::{Character, Serve},
     simulated_network::{Happening, World},
 };
-use banyan_swarm::{Link, LinkInput};
+use banyan_swarm::{
+    Link, LinkInput,
+    link_meter::{Direction, Passed},
+};
 use std::time::Duration;
 
 /// A chunk in transit.
@@ -14,6 +18,9 @@ pub(crate) struct Sent {
     pub(crate) ordinal: u32,
     pub(crate) bad: bool,
 }
+
+/// The size of a chunk, where sizes are needed.
+pub(crate) const CHUNK_BYTES: u64 = 1 << 20;
 
 /// The most chunks in transit on one link.
 const IN_FLIGHT: u32 = 2;
@@ -43,6 +50,8 @@ impl World {
             serve.next += 1;
             serve.in_flight += 1;
         }
+        let puller = self.connections[connection].ends[1 - side].host;
+        self.measure(n, Direction::Up, puller, serve.next + 1 < self.limit(n, &serve));
     }
     /// Takes a chunk from the network: the downlink carries one after the other, and is no slower than the uplink that
     /// sent it.
@@ -52,6 +61,10 @@ impl World {
         let arrival = self.now.max(host.downlink_free + chunk_time(host.downlink_rate));
         host.downlink_free = arrival;
         self.arrives(arrival, connection, side, chunk);
+    }
+    fn measure(&mut self, n: usize, direction: Direction, other: usize, is_next_waiting: bool) {
+        let passed = Passed { at: self.now, peer: id(other), bytes: CHUNK_BYTES, is_next_waiting };
+        self.hosts[n].link_meter.record(direction, passed);
     }
     fn next_to_serve(&mut self, n: usize) -> Option<(Link, Serve)> {
         let can = |serve: &Serve| serve.active && serve.in_flight < IN_FLIGHT && serve.next < self.limit(n, serve);
@@ -94,6 +107,8 @@ impl World {
         }
         self.hosts[n].disk.held[usize::from(stripe.stripe)] = held + 1;
         self.hosts[n].last_chunk = self.now;
+        let watermark = self.hosts[n].watermarks.get(&here.link).copied().unwrap_or(0);
+        self.measure(n, Direction::Down, there.host, watermark > held + 1);
         self.give(n, LinkInput::Stored { link: here.link, stripe, held: held + 1 });
         self.send_chunk(n);
     }

@@ -10,6 +10,7 @@ mod delegation;
 mod head_failures;
 mod hostile_input;
 mod install_stages;
+mod known_links;
 mod makespan;
 mod malicious_peers;
 mod parent_failure;

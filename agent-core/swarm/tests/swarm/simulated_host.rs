@@ -14,6 +14,7 @@ use banyan_proto::{
 };
 use banyan_swarm::{
     Action, Input, InstallLane, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState,
+    link_meter::LinkMeter,
     permit_limit::{ReleaseProof, may_install},
 };
 use std::{
@@ -137,6 +138,10 @@ pub(crate) struct Host {
     pub(crate) confirmed_to: Vec<usize>,
     pub(crate) lost_a_source: bool,
     pub(crate) chunks_sent: u64,
+    /// What its link carried, as it measures it itself.
+    pub(crate) link_meter: LinkMeter,
+    /// What the machines at the other ends reported to hold.
+    pub(crate) watermarks: BTreeMap<Link, u32>,
     pub(crate) last_chunk: Now,
     pub(crate) permit_is_withheld: bool,
     /// What installing ends with on this machine.
@@ -176,6 +181,8 @@ impl Host {
             confirmed_to: Vec::new(),
             lost_a_source: false,
             chunks_sent: 0,
+            link_meter: LinkMeter::default(),
+            watermarks: BTreeMap::new(),
             last_chunk: Duration::ZERO,
             permit_is_withheld: false,
             outcome: Ok(()),
@@ -353,7 +360,10 @@ impl World {
                     self.take_chunk(connection, side, chunk);
                 }
             }
-            Message::Heartbeat(heartbeat) => self.give(n, LinkInput::Heartbeat(link, heartbeat)),
+            Message::Heartbeat(heartbeat) => {
+                self.hosts[n].watermarks.insert(link, heartbeat.watermark);
+                self.give(n, LinkInput::Heartbeat(link, heartbeat));
+            }
             Message::Confirm => {
                 assert!(self.is_verified(peer), "a confirmation was sent before the artifact was verified");
                 self.hosts[peer].confirmed_to.push(n);

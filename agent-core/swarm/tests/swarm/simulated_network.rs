@@ -140,6 +140,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(plan: Plan) -> Self {
         let lists = lists(plan.machines, plan.stripes);
+        Self::with_lists(plan, lists)
+    }
+    pub(crate) fn with_lists(plan: Plan, lists: Vec<AddresseeList>) -> Self {
         let hosts = (0..=plan.machines).map(|n| Host::new(Self::machine(&plan, n, 0), &plan)).collect();
         let advisor = SourceAdvisor::new(&lists, 1.0);
         let mut world = Self {

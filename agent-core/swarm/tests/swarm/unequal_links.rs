@@ -5,14 +5,14 @@ use crate::simulated_network::{Plan, World};
 use std::time::Duration;
 
 /// 16 machines whose links carry 20 Mbit/s, and chunks of 256 KiB.
-fn sixteen(mebibytes: u32, seed: u64) -> World {
-    World::new(Plan { machines: 16, stripes: 2, chunks: mebibytes * 4, rate: 9.54, seed, ..Plan::default() })
+pub(crate) fn sixteen(mebibytes: u32, seed: u64) -> Plan {
+    Plan { machines: 16, stripes: 2, chunks: mebibytes * 4, rate: 9.54, seed, ..Plan::default() }
 }
 
 /// Runs to the end. Returns the time until the last machine with a full link holds the file, in units of file size /
 /// full rate, and the time until the last other one does, in units of file size / its own rate. Then the copies that the
 /// server sent, and the most that any machine sent.
-fn measure(world: &mut World) -> [f64; 4] {
+pub(crate) fn measure(world: &mut World) -> [f64; 4] {
     world.plant();
     let done = |world: &World| world.everyone(|host| !host.up || host.disk.verified.is_some());
     assert!(world.run_until(Duration::from_secs(3600), done));
@@ -57,7 +57,7 @@ fn fast_machines_do_not_wait_for_slow_ones() {
     println!("{:26} {:>6} {:>6} {:>6} {:>6}", "links", "fast", "slow", "server", "most");
     for (name, mebibytes, links, bounds) in rows {
         for seed in 1..=2 {
-            let mut world = sixteen(mebibytes, seed);
+            let mut world = World::new(sixteen(mebibytes, seed));
             links(&mut world);
             let measured = measure(&mut world);
             let [fast, slow, server, most] = measured;

@@ -155,6 +155,11 @@ impl BandwidthYield {
     pub fn is_throttling_receive(&self) -> bool {
         self.down.is_limited()
     }
+    /// Returns whether sending is throttled on purpose now.
+    #[must_use]
+    pub(crate) fn is_throttling_send(&self) -> bool {
+        self.up.is_limited()
+    }
     /// Registers a connection.
     pub(crate) fn track(self: &Arc<Self>, local: Option<IpAddr>, socket: Option<SocketHandle>) -> ConnectionThrottle {
         let interface = local.and_then(interface_of);

@@ -84,6 +84,8 @@ pub(crate) struct SentChunk {
     /// The chunk's place in its stripe.
     pub(crate) at: u32,
     pub(crate) bytes: u64,
+    /// Whether the next chunk of the pull is here already.
+    pub(crate) is_next_waiting: bool,
 }
 
 /// Writes to one connection until it is closed or breaks.
@@ -184,7 +186,7 @@ async fn send_chunk(
     serving: &mut Option<ServedPull>,
     bytes: u64,
 ) -> Result<SentChunk, WriterEnd> {
-    let Some(ServedPull { pull, slot, .. }) = serving else { return Err(WriterEnd::Closed) };
+    let Some(ServedPull { pull, held, slot }) = serving else { return Err(WriterEnd::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
     let chunk = pull.content.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
     let permit = slot.acquire(bytes).await;
@@ -194,8 +196,9 @@ async fn send_chunk(
     drop(permit);
     pull.content.count_served(chunk.bytes().len());
     let stripe = StripeId { order: pull.order, stripe: pull.stripe };
-    let sent = SentChunk { stripe, at: pull.next, bytes };
+    let at = pull.next;
     pull.next += 1;
+    let sent = SentChunk { stripe, at, bytes, is_next_waiting: pull.next < *held.borrow() };
     Ok(sent)
 }
 

@@ -2,14 +2,16 @@
 
 use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer};
 use crate::{
+    bandwidth_yield::BandwidthYield,
     chunk_log,
     connection::{self, Connection},
     forward::{self, SentChunk, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
     frame_limits::MessageShare,
     host::Host,
+    link_measurement::LinkMeasurement,
     node_handle::NodeEvent,
     rate_limit::TokenBucket,
-    receive::{self, ActivePull, PeerEvent, ReceiveLimits},
+    receive::{self, ActivePull, PeerEvent, ReceiveFrom, ReceiveLimits},
     socket::Socket,
     tls::machine_of,
 };
@@ -17,7 +19,10 @@ use banyan_proto::{
     MachineId, Reason,
     peer::{Control, Pull},
 };
-use banyan_swarm::io::{Input, Link, LinkInput, StripeId};
+use banyan_swarm::{
+    io::{Input, Link, LinkInput, StripeId},
+    link_meter::Direction,
+};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -94,7 +99,7 @@ impl<H: Host> NodeLoop<H> {
         let (writer, commands) = mpsc::channel(MAX_QUEUED_MESSAGES);
         let active_pull: ActivePull = Arc::new(Mutex::new(None));
         let reader = tokio::spawn(receive::run(
-            link,
+            ReceiveFrom { link, peer: id },
             read,
             control,
             Arc::clone(&active_pull),
@@ -103,10 +108,18 @@ impl<H: Host> NodeLoop<H> {
                 rate: Arc::clone(&self.handle.limits().down),
                 bandwidth_yield: Arc::clone(self.handle.bandwidth_yield()),
                 frames: limits.clone(),
+                measurement: Arc::clone(self.handle.link_measurement()),
             },
         ))
         .abort_handle();
-        let writer_link = HostLink { host: Arc::clone(&self.host), link, peer: id, events: self.handle.events() };
+        let writer_link = HostLink {
+            host: Arc::clone(&self.host),
+            link,
+            peer: id,
+            events: self.handle.events(),
+            bandwidth_yield: Arc::clone(self.handle.bandwidth_yield()),
+            measurement: Arc::clone(self.handle.link_measurement()),
+        };
         let (scheduler, limit) = (self.scheduler.clone(), Arc::clone(&self.handle.limits().up));
         tokio::spawn(run_writer(writer_link, write, commands, scheduler, limit));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
@@ -234,6 +247,8 @@ struct HostLink<H> {
     link: Link,
     peer: MachineId,
     events: mpsc::UnboundedSender<NodeEvent>,
+    bandwidth_yield: Arc<BandwidthYield>,
+    measurement: Arc<LinkMeasurement>,
 }
 
 impl<H: Host> WriterLink for &HostLink<H> {
@@ -245,6 +260,8 @@ impl<H: Host> WriterLink for &HostLink<H> {
     }
     fn count_sent(&self, chunk: &SentChunk) {
         chunk_log::left(chunk.stripe, chunk.at, self.peer);
+        let is_next_waiting = chunk.is_next_waiting && !self.bandwidth_yield.is_throttling_send();
+        self.measurement.record(Direction::Up, self.peer, chunk.bytes, is_next_waiting);
         self.host.sent(chunk.stripe.order, self.peer, chunk.bytes);
     }
 }

@@ -10,8 +10,9 @@ use crate::{
     profile::ProfileArg,
 };
 use banyan_proto::{
-    MachineId, Reason, UnixSeconds,
+    KnownRate, MachineId, MeasuredRate, Reason, UnixSeconds,
     admin::{Machine, SuspiciousEvent},
+    format_size,
 };
 use serde::Serialize;
 
@@ -224,6 +225,8 @@ fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
         row("seen", describe_presence(machine, now)),
         row("addresses", addresses.join(" ")),
         row("software", machine.software.clone()),
+        row("receives", describe_rate(machine.rates.down, now)),
+        row("sends", describe_rate(machine.rates.up, now)),
     ]);
     if let Some(reason) = machine.out.filter(|_| !machine.revoked) {
         text += &describe_quarantine(machine, reason);
@@ -243,6 +246,19 @@ fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
     text
 }
 
+/// Says what a link carries in one direction, and when that was measured.
+fn describe_rate(known: Option<KnownRate>, now: UnixSeconds) -> String {
+    let Some(KnownRate { rate: MeasuredRate { at_least, at_most }, measured }) = known else {
+        return "not measured yet".into();
+    };
+    let rate = match at_most {
+        Some(most) if most <= at_least => format!("{}/s", format_size(most)),
+        Some(most) => format!("{} to {}/s", format_size(at_least), format_size(most)),
+        None => format!("at least {}/s", format_size(at_least)),
+    };
+    format!("{rate}, measured {}", format_age(now.0.saturating_sub(measured.0)))
+}
+
 /// Formats why a machine is quarantined and how to readmit it.
 fn describe_quarantine(machine: &Machine, reason: Reason) -> String {
     let (id, next) = (machine.id.short(), reason.for_admin().advice);
@@ -254,6 +270,7 @@ fn describe_quarantine(machine: &Machine, reason: Reason) -> String {
 mod tests {
     use super::*;
     use crate::commands::{test_args::parse, test_machine::machine};
+    use banyan_proto::KnownRates;
 
     #[test]
     fn the_list_says_who_is_there() {
@@ -301,6 +318,12 @@ mod tests {
         let text = format_machine(&shown, UnixSeconds(100));
         assert!(text.contains("1 suspicious event about it") && text.contains("  60 s ago: "), "{text}");
         assert!(text.contains("(code-wrong): on the way") && !text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("receives") && text.contains("not measured yet"), "{text}");
+        let known =
+            |at_most| KnownRate { rate: MeasuredRate { at_least: 2_500_000, at_most }, measured: UnixSeconds(40) };
+        shown.machine.rates = KnownRates { down: Some(known(Some(2_500_000))), up: Some(known(None)) };
+        let text = format_machine(&shown, UnixSeconds(100));
+        assert!(text.contains("2.5 MB/s, measured 60 s ago") && text.contains("at least 2.5 MB/s"), "{text}");
         shown.suspicions.clear();
         shown.machine.out = Some(Reason::Cloned);
         let text = format_machine(&shown, UnixSeconds(100));

@@ -1,6 +1,6 @@
 //! A machine in the server's list, for tests.
 
-use banyan_proto::{MachineId, UnixSeconds, admin::Machine};
+use banyan_proto::{KnownRates, MachineId, UnixSeconds, admin::Machine};
 
 /// Returns an online machine whose id repeats this byte.
 pub(super) fn machine(id: u8, label: &str) -> Machine {
@@ -18,5 +18,6 @@ pub(super) fn machine(id: u8, label: &str) -> Machine {
         software: "banyan 0.1".into(),
         clock_ahead: None,
         knows_server_addresses: None,
+        rates: KnownRates::default(),
     }
 }

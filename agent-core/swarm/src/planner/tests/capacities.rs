@@ -5,7 +5,7 @@ use super::{
     random::Random,
 };
 use crate::planner::{Candidate, Site, plan};
-use banyan_proto::AddresseeList;
+use banyan_proto::{AddresseeList, MeasuredRate};
 
 /// Finishing times divided by each machine's own bound.
 #[derive(Debug)]
@@ -38,10 +38,14 @@ fn ratios(network: &Network, lists: &[AddresseeList]) -> Ratios {
 fn bytes(mbit: f64) -> Option<u64> {
     Some((mbit * 125_000.0) as u64)
 }
+/// A measured rate that is also the most.
+fn exactly(mbit: f64) -> Option<MeasuredRate> {
+    bytes(mbit).map(|at_least| MeasuredRate { at_least, at_most: Some(at_least) })
+}
 fn known(network: &Network) -> Vec<Candidate> {
     let mut all = candidates(&[network.down.len() as u32]);
     for (candidate, (&down, &up)) in all.iter_mut().zip(network.down.iter().zip(&network.up)) {
-        (candidate.down, candidate.up, candidate.forwards) = (bytes(down), bytes(up), up > 0.0);
+        (candidate.down, candidate.up, candidate.forwards) = (exactly(down), exactly(up), up > 0.0);
     }
     all
 }
@@ -197,9 +201,22 @@ fn unknown_machines_have_few_machines_below_them() {
 }
 
 #[test]
+fn a_rate_that_a_slow_sender_limited_does_not_make_a_machine_slow() {
+    let mut all = known(&slow_of(16, (0, 20.0)));
+    let plan_of = |all: &[Candidate]| plan(SERVER, None, all, 2).unwrap().lists;
+    let lists = plan_of(&all);
+    for candidate in &mut all[..4] {
+        let limited = |rate: MeasuredRate| MeasuredRate { at_least: rate.at_least / 10, at_most: None };
+        (candidate.down, candidate.up) = (candidate.down.map(limited), candidate.up.map(limited));
+    }
+    assert_eq!(plan_of(&all), lists);
+}
+
+#[test]
 fn a_machine_that_claims_too_much_heads_one_tree_at_most() {
     let mut all = known(&slow_of(16, (4, 2.0)));
-    (all[0].down, all[0].up) = (Some(u64::MAX), Some(u64::MAX));
+    let claim = Some(MeasuredRate { at_least: u64::MAX, at_most: None });
+    (all[0].down, all[0].up) = (claim, claim);
     let plan = plan(SERVER, None, &all, 2).unwrap();
     let heads: Vec<_> = plan.lists.iter().flat_map(|list| list.parts().into_iter().flatten()).collect();
     assert!(heads.iter().filter(|list| list.head() == all[0].id).count() <= 1);
@@ -216,8 +233,8 @@ fn any_mix_of_machines_gives_whole_lists_and_enters_each_site_once() {
         for candidate in &mut all {
             candidate.online = random.next() > kinds * 0.6;
             candidate.forwards = random.next() > kinds * 0.6;
-            candidate.down = (random.next() > 0.3).then(|| bytes(random.rate()).unwrap());
-            candidate.up = (random.next() > 0.3).then(|| bytes(random.rate() * random.next()).unwrap());
+            candidate.down = (random.next() > 0.3).then(|| exactly(random.rate()).unwrap());
+            candidate.up = (random.next() > 0.3).then(|| exactly(random.rate() * random.next()).unwrap());
         }
         for stripes in 1..=2 {
             let plan = plan(SERVER, bytes(20.0), &all, stripes).unwrap();
@@ -236,7 +253,7 @@ fn the_longest_lists_are_planned_at_once() {
         for (number, &size) in sizes.iter().enumerate() {
             let at = std::net::SocketAddr::from(([10, (number >> 8) as u8, number as u8, 1], 1));
             for _ in 0..size {
-                let (down, up) = (bytes(random.rate()), bytes(random.rate()));
+                let (down, up) = (exactly(random.rate()), exactly(random.rate()));
                 let (online, forwards) = (random.next() > 0.2, random.next() > 0.1);
                 let (id, site) = (machine(all.len() as u32), Site::of(&[at.into()]));
                 all.push(Candidate { id, site, online, forwards, down, up });

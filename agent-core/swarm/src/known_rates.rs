@@ -1,0 +1,95 @@
+//! What the server remembers of the machines' links, from what they report after each transfer (rule P14).
+//!
+//! A report is a machine's own claim. It decides where the machine stands in later trees, and nothing else.
+
+use banyan_proto::{KnownRate, KnownRates, LinkRates, MeasuredRate, UnixSeconds};
+
+/// The highest rate that is believed (bytes a second).
+const MOST: u64 = 1 << 40;
+/// How long a measurement counts (seconds).
+const LIFETIME: u64 = 90 * 24 * 3600;
+/// A limit that changed by more than this factor is another link's. Smaller changes are averaged.
+const SAME_LINK: u64 = 2;
+
+/// Combines what was known of a link with what a transfer has shown.
+pub fn combine(known: &mut KnownRates, measured: &LinkRates, now: UnixSeconds) {
+    combine_direction(&mut known.down, measured.down, now);
+    combine_direction(&mut known.up, measured.up, now);
+}
+
+fn combine_direction(known: &mut Option<KnownRate>, measured: Option<MeasuredRate>, now: UnixSeconds) {
+    let Some(new) = measured.map(bounded) else { return };
+    let old = current(*known, now).unwrap_or_default();
+    let at_most = match (old.at_most, new.at_most) {
+        (Some(old), Some(new)) if is_same_link(old, new) => Some(old.midpoint(new)),
+        (Some(old), None) if new.at_least <= old => Some(old),
+        (_, new) => new,
+    };
+    let at_least = old.at_least.max(new.at_least).min(at_most.unwrap_or(MOST));
+    *known = Some(KnownRate { rate: MeasuredRate { at_least, at_most }, measured: now });
+}
+
+/// Returns what is known of one direction, unless it is too old.
+#[must_use]
+pub fn current(known: Option<KnownRate>, now: UnixSeconds) -> Option<MeasuredRate> {
+    known.filter(|known| now.0.saturating_sub(known.measured.0) < LIFETIME).map(|known| known.rate)
+}
+
+fn is_same_link(old: u64, new: u64) -> bool {
+    new <= old.saturating_mul(SAME_LINK) && old <= new.saturating_mul(SAME_LINK)
+}
+
+fn bounded(MeasuredRate { at_least, at_most }: MeasuredRate) -> MeasuredRate {
+    let at_most = at_most.map(|most| most.min(MOST));
+    MeasuredRate { at_least: at_least.min(at_most.unwrap_or(MOST)), at_most }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 3600;
+
+    /// Returns what is known after these reports, one a day.
+    fn after(reports: &[(u64, Option<u64>)]) -> MeasuredRate {
+        let mut known = None;
+        for (day, &(at_least, at_most)) in (1..).zip(reports) {
+            combine_direction(&mut known, Some(MeasuredRate { at_least, at_most }), UnixSeconds(day * DAY));
+        }
+        known.unwrap().rate
+    }
+    fn rate(at_least: u64, at_most: Option<u64>) -> MeasuredRate {
+        MeasuredRate { at_least, at_most }
+    }
+
+    #[test]
+    fn what_a_link_has_carried_once_it_can_carry() {
+        assert_eq!(after(&[(80, None), (100, None), (60, None)]), rate(100, None));
+    }
+
+    #[test]
+    fn limits_are_averaged_until_the_link_is_another() {
+        assert_eq!(after(&[(80, Some(80)), (100, Some(100))]), rate(90, Some(90)));
+        assert_eq!(after(&[(800, Some(800)), (100, Some(100))]), rate(100, Some(100)));
+        assert_eq!(after(&[(100, Some(100)), (60, None)]), rate(100, Some(100)), "a slow sender shows no limit");
+        assert_eq!(after(&[(100, Some(100)), (150, None)]), rate(150, None), "it carries more than the limit");
+    }
+
+    #[test]
+    fn claims_are_bounded() {
+        assert_eq!(after(&[(u64::MAX, None)]), rate(MOST, None));
+        assert_eq!(after(&[(u64::MAX, Some(5))]), rate(5, Some(5)));
+        assert_eq!(after(&[(0, Some(0)), (0, Some(0))]), rate(0, Some(0)));
+    }
+
+    #[test]
+    fn old_measurements_do_not_count() {
+        let known = Some(KnownRate { rate: rate(9, None), measured: UnixSeconds(DAY) });
+        assert_eq!(current(known, UnixSeconds(90 * DAY)), Some(rate(9, None)));
+        assert_eq!(current(known, UnixSeconds(91 * DAY)), None);
+        let mut both = KnownRates { down: known, up: None };
+        let measured = LinkRates { down: Some(rate(3, None)), up: None };
+        combine(&mut both, &measured, UnixSeconds(91 * DAY));
+        assert_eq!(both.down.map(|down| down.rate), Some(rate(3, None)));
+    }
+}
