@@ -80,7 +80,9 @@ impl Source {
         match self.state {
             SourceState::Probing(stream, attempt, _) if attempt.link() == link => {
                 // It must not be held up by the same machine. That may change soon, so it is not avoided.
-                let is_same = attempt.candidate().kind == SourceKind::Named && upstream.path.contains(&stream.peer);
+                let is_same = attempt.candidate().kind == SourceKind::Named
+                    && stream.peer != ctx.config.server
+                    && upstream.path.contains(&stream.peer);
                 if is_circle || is_same {
                     ctx.close(link, Reason::NoSource);
                     self.state = SourceState::Streaming(stream);
@@ -200,6 +202,10 @@ impl Source {
         if matches!(self.state, SourceState::Streaming(_)) {
             self.better.named = machines.into();
         }
+    }
+    /// Tries this machine instead of the present source, which is kept until the other one delivers.
+    pub(super) fn try_instead(&mut self, peer: MachineId) {
+        self.better.named = [peer].into();
     }
     /// Tries the next machine that the server named. The present source is kept until the other one delivers.
     pub(super) fn try_named(&mut self, ctx: &mut Context<'_>, banned: &BannedPeers) {

@@ -11,6 +11,9 @@ use crate::{
 };
 use banyan_proto::{MachineId, Reason, api::Event, frame::Heartbeat, peer::PullReply};
 
+/// A machine returns to a nearer ancestor that lacks at most this part of the stripe.
+const RETURN_LAG: u32 = 32;
+
 impl Source {
     /// Handles an offer: its sender is alive, and becomes the source if there is none.
     pub(crate) fn on_offer(&mut self, ctx: &mut Context<'_>, link: Link, sender: MachineId, kind: SourceKind) {
@@ -24,12 +27,21 @@ impl Source {
                 ctx.close(dialling.link(), Reason::Done);
             }
             SourceState::Connecting(Attempt::Dialling { .. }) | SourceState::Searching { .. } => {}
+            SourceState::Streaming(stream) if self.is_nearer(ctx, sender, stream.peer) => {
+                return self.try_instead(sender);
+            }
             SourceState::Connecting(Attempt::Requested(_))
             | SourceState::Streaming(_)
             | SourceState::Probing(..)
             | SourceState::Complete(_) => return,
         }
         self.state = SourceState::Connecting(self.send_pull(ctx, link, Candidate { peer: sender, kind }));
+    }
+    /// Returns whether this ancestor is nearer than the present source, which is an ancestor too or the server.
+    fn is_nearer(&self, ctx: &Context<'_>, ancestor: MachineId, source: MachineId) -> bool {
+        let place = |id: MachineId| self.ancestors.iter().position(|other| *other == id);
+        let is_server = source == ctx.config.server;
+        place(ancestor).is_some_and(|near| is_server || place(source).is_some_and(|far| near < far))
     }
     pub(super) fn send_pull(&self, ctx: &mut Context<'_>, link: Link, candidate: Candidate) -> Attempt {
         let wait = candidate.kind == SourceKind::Named;
@@ -89,6 +101,16 @@ impl Source {
             return;
         }
         let (watermark, held) = (heartbeat.watermark.min(self.chunks), self.held);
+        if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state
+            && probe.link == link
+            && probe.kind == SourceKind::Named
+            && probe.serving
+            && self.is_nearer(ctx, probe.peer, stream.peer)
+            && watermark.saturating_add(self.chunks / RETURN_LAG) >= held
+        {
+            // Both may get the same chunks at the same time from the source that is farther above.
+            self.replace_source(ctx, stream, probe);
+        }
         if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state
             && probe.link == link
             && probe.kind != SourceKind::Named
