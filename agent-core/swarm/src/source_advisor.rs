@@ -21,6 +21,8 @@ const HELD_UP: f64 = 0.5;
 const NEARLY_NOTHING: f64 = 0.3;
 /// A machine can be a source if it has this share of what is needed to spare.
 const ENOUGH: f64 = 0.7;
+/// A source that sends this share of what its uplink carries has no more to give.
+const AT_LIMIT: f64 = 0.7;
 /// A report counts for this long. Machines repeat it more often.
 const RECENT: Duration = Duration::from_secs(8);
 
@@ -42,6 +44,8 @@ struct Report {
     at: Now,
     holdup: Holdup,
     in_every_stripe: bool,
+    /// The rate at which the stripe arrives, in chunks a second, as far as it is reported.
+    rate: Option<f64>,
 }
 
 impl Report {
@@ -70,6 +74,8 @@ struct Node {
     load: f64,
     /// How many copies it may send in all.
     limit: f64,
+    /// The most that its uplink carries, in chunks a second, if that is known.
+    uplink: Option<f64>,
 }
 
 /// The sources of one order.
@@ -88,7 +94,7 @@ impl SourceAdvisor {
         let server = lists.first().map_or(MachineId([0; 16]), AddresseeList::head);
         let mut advisor = Self { server, unit: 1.0 / lists.len().max(1) as f64, nodes: HashMap::new() };
         let edges = vec![None; lists.len()];
-        let node = Node { edges, rate: USUAL_COPIES, load: 0.0, limit: MOST_COPIES };
+        let node = Node { edges, rate: USUAL_COPIES, load: 0.0, limit: MOST_COPIES, uplink: None };
         for id in lists.iter().flat_map(AddresseeList::ids) {
             advisor.nodes.entry(id).or_insert_with(|| node.clone());
         }
@@ -105,6 +111,12 @@ impl SourceAdvisor {
             (server.rate, server.limit) = (server_copies, server_copies + SERVER_EXTRA);
         }
         advisor
+    }
+    /// Records the most that a machine's uplink carries, in chunks a second.
+    pub fn set_uplink(&mut self, machine: MachineId, rate: f64) {
+        if let Some(node) = self.nodes.get_mut(&machine) {
+            node.uplink = Some(rate);
+        }
     }
     /// Records the source that a machine reports.
     pub fn record_source(&mut self, machine: MachineId, stripe: u8, source: MachineId) {
@@ -123,7 +135,12 @@ impl SourceAdvisor {
         self.set_share(machine, stripe, f64::from(request.rate_percent.min(100)) / 100.0);
         if let Some(edge) = self.edge_mut(machine, stripe) {
             edge.lacked = lacks;
-            edge.report = Some(Report { at: now, holdup: request.holdup, in_every_stripe: request.in_every_stripe });
+            edge.report = Some(Report {
+                at: now,
+                holdup: request.holdup,
+                in_every_stripe: request.in_every_stripe,
+                rate: request.chunks_per_minute.map(|chunks| f64::from(chunks) / 60.0),
+            });
         }
     }
     /// Names machines that may be better sources of a stripe, the best first, out of those that are available. The first
@@ -144,7 +161,9 @@ impl SourceAdvisor {
         }
         let helps = match report.holdup {
             _ if is_slow => false,
-            Holdup::Here => self.sends_slowly(now, edge.source, &below),
+            Holdup::Here => {
+                !self.is_at_limit(edge.source, report, &below) && self.sends_slowly(now, edge.source, &below)
+            }
             Holdup::Above => self.is_slow(now, edge.source, &below),
         };
         let gets_little = |node: &&Node| {
@@ -214,6 +233,13 @@ impl SourceAdvisor {
         }
         edges().filter(|report| report.holdup == Holdup::Here).count() == count
             && edges().any(|report| !report.in_every_stripe)
+    }
+    /// Returns whether a source sends a machine its share of what the source's uplink is known to carry. The plan has
+    /// taken that into account.
+    fn is_at_limit(&self, source: MachineId, report: Report, below: &Below) -> bool {
+        let uplink = self.nodes.get(&source).and_then(|node| node.uplink);
+        let count = below.get(&source).map_or(1, Vec::len);
+        uplink.zip(report.rate).is_some_and(|(uplink, rate)| rate >= AT_LIMIT * uplink / count as f64)
     }
     /// Records that a machine's link is slow: it takes less in every stripe, and sends less.
     fn record_slow(&mut self, machine: MachineId, share: f64) {
@@ -300,6 +326,7 @@ mod tests {
             stripe: 0,
             source: id(source),
             rate_percent: 10,
+            chunks_per_minute: Some(60),
             held_percent: 10,
             holdup,
             in_every_stripe,
@@ -327,6 +354,19 @@ mod tests {
         assert_eq!(advisor.advise(NOW, id(3), 0, |_| true), [], "the other machine below it does not complain");
         report(&mut advisor, 4, 2, Holdup::Here, false);
         assert_eq!(advisor.advise(NOW, id(3), 0, |_| true).len(), 1);
+    }
+
+    #[test]
+    fn a_source_that_sends_what_its_uplink_carries_is_kept() {
+        let mut advisor = advisor();
+        let uplink = |advisor: &mut SourceAdvisor, rate| {
+            advisor.set_uplink(id(2), rate);
+            report(advisor, 3, 2, Holdup::Here, false);
+            report(advisor, 4, 2, Holdup::Here, false);
+            advisor.advise(NOW, id(3), 0, |_| true).len()
+        };
+        assert_eq!(uplink(&mut advisor, 2.0), 0, "each of the two gets one chunk a second");
+        assert_eq!(uplink(&mut advisor, 20.0), 1);
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Deployments {
             .ok_or_else(|| Refusal::internal(&"cannot open the release's artifact"))?;
         let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
         let superseded = self.store.add_deployment(new).await?;
+        for row in &fitting {
+            if let Some(most) = known_rates::current(row.rates.up, now).and_then(|rate| rate.at_most) {
+                open.sources().set_uplink(row.id, most as f64 / f64::from(artifact.chunk_size));
+            }
+        }
         info!(
             order = %id, package = row.order.package, version = row.version, machines = fitting.len(),
             stripes, busiest = plan.busiest_copies, server = plan.server_copies,

@@ -302,6 +302,9 @@ pub struct SourcesRequest {
     pub source: MachineId,
     /// The rate at which the stripe arrives, in percent of the best rate that the machine knows of.
     pub rate_percent: u8,
+    /// The rate at which the stripe arrives, in chunks per minute. Older agents omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks_per_minute: Option<u32>,
     /// How much of the stripe is here, in percent.
     pub held_percent: u8,
     /// Where the stripe is held up.

@@ -192,6 +192,7 @@ impl Source {
             stripe: self.id.stripe,
             source: stream.peer,
             rate_percent,
+            chunks_per_minute: Some((60.0 * share * best) as u32),
             held_percent,
             holdup,
             in_every_stripe,

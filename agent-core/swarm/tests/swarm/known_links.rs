@@ -50,6 +50,11 @@ impl Network {
         for (n, host) in world.hosts.iter_mut().enumerate() {
             (host.downlink_rate, host.uplink_rate) = (self.down[n], self.up[n]);
         }
+        for (n, known) in self.known.iter().enumerate().skip(1) {
+            if let Some(most) = known_rates::current(known.up, NOW).and_then(|rate| rate.at_most) {
+                world.advisor.set_uplink(id(n), most as f64 / CHUNK_BYTES as f64);
+            }
+        }
         world
     }
     /// Tells the server the exact rates of every link.
@@ -96,7 +101,7 @@ fn slow(network: &mut Network, which: &[usize], share: f64) {
 type Links = fn(&mut Network);
 /// Networks of 16 machines, and the most that the last fast machine may take in the second deployment and in the fourth
 /// (units).
-const NETWORKS: [(&str, u32, Links, [f64; 2]); 9] = [
+const NETWORKS: [(&str, u32, Links, [f64; 2]); 10] = [
     ("equal", 16, |_| {}, [1.15, 1.15]),
     ("equal, 64 MiB", 64, |_| {}, [1.05, 1.05]),
     ("one at a half", 16, |network| slow(network, &[3], 0.5), [1.2, 1.2]),
@@ -107,6 +112,8 @@ const NETWORKS: [(&str, u32, Links, [f64; 2]); 9] = [
     ("four at a tenth, 64 MiB", 64, |network| slow(network, &[2, 5, 9, 14], 0.1), [1.25, 1.1]),
     // Everyone gets what slow machines leave, so the fast ones show what they can do only near the top.
     ("eight at a quarter, 64 MiB", 64, |network| slow(network, &[1, 2, 5, 7, 9, 11, 14, 16], 0.25), [4.2, 4.2]),
+    // All are alike, so nobody moves, and the server sends no more than one copy.
+    ("all send at a quarter, 64 MiB", 64, |network| network.up[1..].iter_mut().for_each(|up| *up *= 0.25), [4.4, 4.4]),
 ];
 
 #[test]
