@@ -6,7 +6,7 @@ use crate::{
     start::{Settings, StartError, start},
 };
 use banyan_proto::Address;
-use banyan_wire::{listen, socket::Keepalive};
+use banyan_wire::{listen, logging, socket::Keepalive};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Run the server: registry of machines, releases and deployments
@@ -73,16 +73,17 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     match args.verb {
         Some(Verb::RaiseEpoch(StoppedServerArgs { data })) => {
             let RaisedEpoch { from, to, ended } = raise_epoch(&data).await?;
-            println!(
+            logging::print(&format!(
                 "The epoch was {from} and is now {to}. Machines that learn of it refuse everything signed before.\n\
                  Open deployments ended: {ended}. Start the server, then deploy again what is still wanted."
-            );
+            ));
             return Ok(());
         }
         Some(Verb::AcceptClock(StoppedServerArgs { data })) => {
             let (before, now) = accept_clock(&data).await?;
             let days = before.map_or(0, |before| now.0.abs_diff(before.0) / (24 * 3600));
-            println!("Deadlines go by this computer's clock again. It had moved by {days} days. Start the server.");
+            let text = "Deadlines go by this computer's clock again.";
+            logging::print(&format!("{text} It had moved by {days} days. Start the server."));
             return Ok(());
         }
         None => {}
@@ -90,16 +91,16 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let data = args.data.ok_or_else(|| StartError::NoServer(PathBuf::new()))?;
     let keepalive = Keepalive { silence: Duration::from_secs(args.offline_after) };
     let running = start(Settings { data, listen: args.listen, advertise: args.advertise, keepalive }).await?;
-    println!(
+    logging::print(&format!(
         "Banyan server is listening on {}; the administrator's profile is {}",
         running.address(),
         running.profile().display()
-    );
+    ));
     tokio::select! {
         () = stop_signal() => {}
         () = stdin_closed(), if args.exit_with_stdin => {}
     }
-    eprintln!("Banyan server is stopping.");
+    logging::print_error("Banyan server is stopping.");
     running.shutdown().await;
     Ok(())
 }

@@ -60,8 +60,20 @@ impl Service {
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn start(mut command: Command, log: &Path) -> Self {
+    pub fn start(command: Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).expect("the log can be opened");
+        Self::start_writing(command, file, log)
+    }
+    /// Starts the service with a log that takes nothing, as on a full disk.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_without_log(command: Command) -> Self {
+        let full = File::options().write(true).open("/dev/full").expect("the system has /dev/full");
+        Self::start_writing(command, full, Path::new("/dev/null"))
+    }
+    fn start_writing(mut command: Command, file: File, log: &Path) -> Self {
         let child = command
             .arg("--exit-with-stdin")
             .env(

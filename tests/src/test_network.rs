@@ -51,6 +51,8 @@ pub struct TestNetwork {
     pub server_arguments: Vec<String>,
     /// Extra environment variables for the server, from its next start on.
     pub server_environment: Vec<(String, String)>,
+    /// Whether server and agents cannot write their logs, from their next start on.
+    pub has_full_logs: bool,
     /// The virtual network, unless everything runs on loopback.
     computers: Option<VirtualNetwork>,
     /// Arguments for every agent.
@@ -103,6 +105,7 @@ impl TestNetwork {
             agents: Vec::new(),
             server_arguments: Vec::new(),
             server_environment: Vec::new(),
+            has_full_logs: false,
             computers: None,
             agent_arguments: Vec::new(),
             folder: TempDir::with_prefix("banyan-world-").expect("a temporary folder can be created"),
@@ -178,7 +181,7 @@ impl TestNetwork {
         command.args(["server", "--data", &data, "--listen", &listen]).args(&self.server_arguments);
         command.envs(self.server_environment.iter().cloned());
         let admin = PathBuf::from(self.path("server/admin.toml"));
-        let mut server = Service::start(self.place(0, command), &self.log("server"));
+        let mut server = self.start_service(self.place(0, command), "server");
         let answers = || self.command(&["machines"]).output().is_ok_and(|output| output.status.success());
         wait_for("the server listens", || {
             assert!(server.runs(), "the server ended:\n{}", server.log_text());
@@ -201,6 +204,13 @@ impl TestNetwork {
     /// When it is not running.
     pub fn kill_server(&mut self) {
         self.server.take().expect("the server runs").kill();
+    }
+    /// Asks the server to end and waits until it has.
+    ///
+    /// # Panics
+    /// When it is not running, or ends with an error.
+    pub fn stop_server(&mut self) {
+        self.server.take().expect("the server runs").stop();
     }
     /// Returns the server's process id.
     ///
@@ -276,7 +286,6 @@ impl TestNetwork {
     /// # Panics
     /// When it cannot be started.
     pub fn start_agent(&mut self, which: usize) {
-        let log = self.log(&self.agents[which].label);
         let agent = &self.agents[which];
         let mut command = programs::agent();
         command.arg("--data").arg(&agent.data).arg("--install-root").arg(&agent.root);
@@ -294,8 +303,11 @@ impl TestNetwork {
         // The battery and network of the real computer must not affect the test's machines.
         command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system-bus");
         command.envs(agent.environment.iter().cloned());
-        let service = Service::start(self.place(which + 1, command), &log);
+        let service = self.start_service(self.place(which + 1, command), &agent.label);
         self.agents[which].service = Some(service);
+    }
+    fn start_service(&self, command: Command, name: &str) -> Service {
+        if self.has_full_logs { Service::start_without_log(command) } else { Service::start(command, &self.log(name)) }
     }
     /// Kills a machine's agent with `kill -9`.
     ///

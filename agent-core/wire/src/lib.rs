@@ -13,7 +13,7 @@
 //! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
 //! | `frame_limits` | what a peer may make this machine keep and do |
 //! | `chunk_log` | the log of every chunk, off by default |
-//! | [`open_files`], [`rare_log`] | the limit of open files; messages logged once a minute |
+//! | [`open_files`], [`rare_log`], [`logging`] | the limit of open files; messages logged once a minute; the log |
 //! | [`listen`], [`lookup`], [`interfaces`] | listening; looking up and dialling names; this machine's addresses |
 //! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 
@@ -28,6 +28,7 @@ pub mod interfaces;
 mod link_measurement;
 pub mod listen;
 pub mod lock;
+pub mod logging;
 pub mod lookup;
 pub mod node;
 mod node_handle;

@@ -138,7 +138,7 @@ pub(crate) fn run(
             Ok(TrayEvent::PanelTimeout) => {
                 notice = Some(texts::tray_menu::NO_TRAY.to_owned());
                 windows.has_no_panel = true;
-                eprintln!("{}", texts::tray_menu::NO_TRAY);
+                banyan_ui_common::print_error(texts::tray_menu::NO_TRAY);
                 drop(sender.send(TrayEvent::Open(OpenRequest::Page(Page::Updates))));
             }
             Ok(TrayEvent::WindowFailed(why)) => notice = Some(texts::tray_menu::window_failed(&why)),
@@ -210,7 +210,7 @@ pub(crate) fn run(
     sender: &Sender<TrayEvent>,
     events: &Receiver<TrayEvent>,
 ) -> anyhow::Result<()> {
-    eprintln!("{}", texts::tray_menu::NO_TRAY);
+    banyan_ui_common::print_error(texts::tray_menu::NO_TRAY);
     let mut windows = WindowLauncher::new(options.socket.clone());
     windows.has_no_panel = true;
     drop(sender.send(TrayEvent::Open(OpenRequest::Page(Page::Updates))));

@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            banyan_ui_common::print_error(&format!("error: {}", banyan_proto::text::error_chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }

@@ -66,12 +66,15 @@ fn keep_running(mut child: Child, program: &Path, folder: &Path) -> ! {
         let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         drop(stdin);
         failures = if begun.elapsed() > HEALTHY_RUN { 0 } else { (failures + 1).min(RESTART_DELAYS.len() - 1) };
-        eprintln!("personal agent ended ({status}) and will be restarted; see {}", log_path(folder).display());
+        banyan_ui_common::print_error(&format!(
+            "personal agent ended ({status}) and will be restarted; see {}",
+            log_path(folder).display()
+        ));
         child = loop {
             thread::sleep(RESTART_DELAYS[failures]);
             match spawn(program, folder) {
                 Ok(child) => break child,
-                Err(error) => eprintln!("cannot start {}: {error}", program.display()),
+                Err(error) => banyan_ui_common::print_error(&format!("cannot start {}: {error}", program.display())),
             }
             failures = RESTART_DELAYS.len() - 1;
         };

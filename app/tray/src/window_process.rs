@@ -45,7 +45,7 @@ impl WindowLauncher {
                 thread::spawn(move || watch(child, &pending, on_exit));
             }
             Err(error) => {
-                eprintln!("cannot start {}: {error}", self.program.display());
+                banyan_ui_common::print_error(&format!("cannot start {}: {error}", self.program.display()));
                 let why = match error.kind() {
                     std::io::ErrorKind::NotFound => texts::tray_menu::WINDOW_MISSING,
                     _ => texts::tray_menu::WINDOW_NOT_STARTED,

@@ -13,6 +13,7 @@ mod preferences;
 #[cfg(feature = "sample")]
 pub mod sample_data;
 pub mod schedule_choices;
+mod standard_error;
 pub mod texts;
 pub mod tray_icon;
 pub mod update_summary;
@@ -23,3 +24,4 @@ pub use clock::Clock;
 pub use open_request::{OpenRequest, SHOWN_MARKER};
 pub use page::Page;
 pub use preferences::Preferences;
+pub use standard_error::print_error;

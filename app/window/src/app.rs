@@ -205,7 +205,7 @@ impl eframe::App for WindowApp {
                 OpenRequest::Package(path) => self.open_package(path, ctx),
             }
             // The tray counts these lines.
-            eprintln!("{SHOWN_MARKER}");
+            banyan_ui_common::print_error(SHOWN_MARKER);
             ctx.send_viewport_cmd(egui::ViewportCommand::Minimized(false));
             ctx.send_viewport_cmd(egui::ViewportCommand::Focus);
         }

@@ -98,8 +98,8 @@ fn main() -> ExitCode {
         Err(_) if app::was_open() && display.is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             // The tray reads the first line and shows it to the person. The library's own words are for the log.
-            eprintln!("error: {}", explain(&error, &display));
-            eprintln!("detail: {error}");
+            banyan_ui_common::print_error(&format!("error: {}", explain(&error, &display)));
+            banyan_ui_common::print_error(&format!("detail: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -1,8 +1,8 @@
 //! The program `banyan-server`: runs the server without the rest of the command line.
 
+use banyan_wire::logging;
 use clap::Parser;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// Banyan's network management server
 #[derive(Parser)]
@@ -14,9 +14,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    logging::start();
     let ran = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -27,7 +25,7 @@ fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("banyan-server: {error}");
+            logging::print_error(&format!("banyan-server: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -33,5 +33,6 @@ mod small_and_full_disks;
 mod standalone_installs;
 mod unproven_release_is_held_back;
 mod user_schedule_is_enforced;
+mod unwritable_logs;
 mod users_are_not_disturbed;
 mod withdrawn_release_is_refused;

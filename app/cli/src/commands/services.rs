@@ -1,8 +1,8 @@
 //! `banyan server`, `banyan agent` and the hidden install helper process: runs the other programs from this binary.
 
 use crate::output::{Exit, Failure, WithContext as _};
+use banyan_wire::logging;
 use std::{ffi::OsString, process::ExitCode};
-use tracing_subscriber::EnvFilter;
 
 /// Run the network management server
 #[derive(Debug, clap::Args)]
@@ -56,9 +56,7 @@ pub(crate) fn install_helper_process(args: InstallHelperArgs) -> ExitCode {
 
 /// Runs a service until it stops.
 fn run_service(what: &str, service: impl Future<Output = anyhow::Result<()>>) -> Result<Exit, Failure> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    logging::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().with_context(|| what.to_owned())?;
     let ended = runtime.block_on(service);
     runtime.shutdown_background();

@@ -111,7 +111,9 @@ impl NotificationDisplay {
             Attempt::Shown => self.is_failing = false,
             Attempt::Failed => {
                 if !std::mem::replace(&mut self.is_failing, true) {
-                    eprintln!("no notification service accepts notifications; the tray menu has the same information");
+                    banyan_ui_common::print_error(
+                        "no notification service accepts notifications; the tray menu has the same information",
+                    );
                 }
             }
             Attempt::Over => drop(self.standing.remove(&order)),
