@@ -17,10 +17,21 @@ use crate::{
     user::User,
 };
 use anyhow::{Context, bail};
-use banyan_proto::{Address, Digest, Reason, join::JoinCode};
+use banyan_proto::{
+    Address, Digest, Reason,
+    api::ApiError,
+    join::{JoinCode, JoinCodeError},
+};
 use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, Read as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -29,56 +40,48 @@ const RETRY_MOST: Duration = Duration::from_secs(15);
 /// What to do while the server does not answer.
 const START_SERVER: &str = "check that the server is running, and the network and the firewall between here and there";
 
+/// A file without a join code.
+struct MissingCode {
+    file: PathBuf,
+    why: &'static str,
+}
+
 /// What the command line says about the server.
 pub(crate) struct GivenServer {
-    /// The join code, and its text.
-    pub(crate) code: Option<(JoinCode, String)>,
+    /// The join code.
+    pub(crate) code: Option<JoinCode>,
     /// The addresses of `--server`.
     addresses: Vec<Address>,
     /// Whether other users can see the code.
     is_visible: bool,
-    /// The file that was to hold a code, if it is missing.
-    missing: Option<PathBuf>,
+    /// The file that was to hold a code, if it is missing or empty.
+    missing: Option<MissingCode>,
 }
 
 impl GivenServer {
     /// Reads the join code from where the options say it is.
     pub(crate) fn read(args: &Args) -> anyhow::Result<Self> {
-        let mut missing = None;
-        let text = match (&args.join, &args.join_file) {
-            (Some(dash), _) if dash == "-" => {
-                let mut line = String::new();
-                io::stdin().read_line(&mut line).context("cannot read the join code from standard input (--join -)")?;
-                Some(line)
-            }
-            (Some(code), _) => Some(code.clone()),
-            (None, Some(file)) => match fs::read_to_string(file) {
-                Ok(text) => Some(text),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    missing = Some(file.clone());
-                    None
-                }
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot read {} (--join-file)", file.display()));
-                }
+        let (mut code, mut missing) = (None, None);
+        match (&args.join, &args.join_file) {
+            (Some(dash), _) if dash == "-" => code = Some(read_standard_input()?),
+            (Some(text), _) => code = Some(text.parse()?),
+            (None, Some(file)) => match read_file(file)? {
+                Ok(found) => code = Some(found),
+                Err(why) => missing = Some(MissingCode { file: file.clone(), why }),
             },
-            (None, None) => None,
-        };
-        let code = match text {
-            Some(text) => Some((text.parse::<JoinCode>()?, text)),
-            None => None,
-        };
+            (None, None) => {}
+        }
         let is_visible = args.join.as_ref().is_some_and(|code| code != "-");
         Ok(Self { code, addresses: args.server.clone(), is_visible, missing })
     }
-    /// Checks that what was given makes sense for a machine that is or is not enrolled. A missing file is no error for
-    /// one that is: installers delete the file once it has been used.
+    /// Checks that what was given makes sense for a machine that is or is not enrolled. A missing or empty file is
+    /// no error for one that is: installers delete or empty the file once it has been used.
     pub(crate) fn check(&self, is_enrolled: bool) -> anyhow::Result<()> {
         if is_enrolled {
             return Ok(());
         }
-        if let Some(file) = &self.missing {
-            bail!("cannot read {} (--join-file): there is no such file", file.display());
+        if let Some(MissingCode { file, why }) = &self.missing {
+            bail!("cannot read a join code from {} (--join-file): {why}", file.display());
         }
         if self.code.is_none() && !self.addresses.is_empty() {
             bail!("--server has no effect on a machine that is not enrolled; pass a join code, too (--join-file FILE)");
@@ -100,7 +103,7 @@ impl GivenServer {
     /// # Errors
     /// With what to do instead.
     pub(crate) fn check_same_server(&self, enrolment: &Enrolment) -> anyhow::Result<()> {
-        let Some((code, _)) = &self.code else { return Ok(()) };
+        let Some(code) = &self.code else { return Ok(()) };
         let ca = CertificateDer::from_pem_slice(enrolment.ca.as_bytes()).context("the CA certificate is damaged")?;
         if Digest::of(&ca) == code.ca {
             return Ok(());
@@ -120,8 +123,8 @@ impl GivenServer {
     /// When the database fails.
     pub(crate) fn apply(&self, to: &ServerAddresses) -> anyhow::Result<()> {
         let mut is_news = false;
-        if let Some((code, text)) = &self.code {
-            is_news |= to.set(&code.servers, text)?;
+        if let Some(code) = &self.code {
+            is_news |= to.set(&code.servers, &code.to_string())?;
         }
         if !self.addresses.is_empty() {
             is_news |= to.set(&self.addresses, &Address::list(&self.addresses))?;
@@ -130,6 +133,32 @@ impl GivenServer {
             info!(servers = to.list(), "the given join code or address changes nothing: it was given before");
         }
         Ok(())
+    }
+}
+
+/// Reads the first line of standard input that is not empty.
+fn read_standard_input() -> anyhow::Result<JoinCode> {
+    const WHAT: &str = "cannot read the join code from standard input (--join -)";
+    for line in io::stdin().lock().take(JoinCode::MAX_FILE_BYTES).split(b'\n') {
+        match JoinCode::parse_file(&line.context(WHAT)?) {
+            Err(JoinCodeError::Empty) => {}
+            code => return code.context(WHAT),
+        }
+    }
+    Err(JoinCodeError::Empty).context(WHAT)
+}
+
+/// Reads a file with a join code, or says why there is none in it.
+fn read_file(file: &Path) -> anyhow::Result<Result<JoinCode, &'static str>> {
+    let what = || format!("cannot read a join code from {} (--join-file)", file.display());
+    let mut bytes = Vec::new();
+    match File::open(file).and_then(|open| open.take(JoinCode::MAX_FILE_BYTES).read_to_end(&mut bytes)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err("there is no such file")),
+        read => read.with_context(what)?,
+    };
+    match JoinCode::parse_file(&bytes) {
+        Err(JoinCodeError::Empty) => Ok(Err("the file is empty")),
+        code => code.map(Ok).with_context(what),
     }
 }
 
@@ -164,7 +193,11 @@ impl Enroller<'_> {
         loop {
             match self.enrol(code, &servers).await {
                 Ok(enrolment) => return Ok(enrolment),
-                Err(EnrolError::Final(error)) => return Err(error.context("cannot enrol with the join code")),
+                Err(EnrolError::Final(error)) => {
+                    let advice = error.downcast_ref::<ApiError>().map(|refusal| refusal.reason.for_admin().advice);
+                    let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
+                    bail!("cannot enrol with the join code: {error:#}{advice}");
+                }
                 Err(EnrolError::Later(error)) => {
                     let (reason, text) = (error.reason(), format!("waiting to join the server: {error}"));
                     // A text about clocks differs with every second.

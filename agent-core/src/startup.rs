@@ -62,7 +62,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             given.check_same_server(&enrolment)?;
             enrolment
         }
-        (None, Some((code, _))) => {
+        (None, Some(code)) => {
             services.backend.open(&setup.local_addresses());
             let (requests, changes) = (&mut join_requests, &services.changes);
             tokio::select! {

@@ -14,9 +14,6 @@ use std::{
 /// Maximum size of a request (bytes): manifest and metadata as JSON texts within JSON.
 const REQUEST_BYTES: u64 = 2 * (limits::PACKAGE_HEAD_BYTES + limits::HTTP_BODY_BYTES) as u64;
 
-/// Maximum size of a file with a join code (bytes).
-const JOIN_CODE_BYTES: u64 = 64 << 10;
-
 /// Why the request cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
@@ -93,8 +90,8 @@ impl Arguments {
         let path = match (self.request, self.join, self.join_file) {
             (None, Some(code), None) => return Ok(Task::PinRoot(code.to_str().ok_or(UsageError::Usage)?.parse()?)),
             (None, None, Some(path)) => {
-                let code = read_file("join code", Path::new(&path), JOIN_CODE_BYTES)?;
-                return Ok(Task::PinRoot(String::from_utf8_lossy(&code).trim().parse()?));
+                let code = read_file("join code", Path::new(&path), JoinCode::MAX_FILE_BYTES)?;
+                return Ok(Task::PinRoot(JoinCode::parse_file(&code)?));
             }
             (Some(path), None, None) => PathBuf::from(path),
             _ => return Err(UsageError::Usage),

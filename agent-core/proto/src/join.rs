@@ -2,9 +2,9 @@
 //!
 //! The code contains the server's addresses, the fingerprint of the server's CA, the hash of the publishers' TUF root and
 //! a secret of limited use. The root's hash comes from the administrator's profile, not from the server. The text form
-//! is one word without spaces.
+//! is one word without spaces. A reader forgives what copying adds: quotation marks, line breaks, invisible characters.
 
-use crate::{Address, Digest, limits};
+use crate::{Address, Digest, limits, text::is_hidden};
 use std::{fmt, str::FromStr};
 
 /// A join code.
@@ -23,6 +23,9 @@ pub struct JoinCode {
 /// The reason why a text is not a valid join code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JoinCodeError {
+    /// There is no text.
+    #[error("the join code is empty; create one with `banyan tokens create`")]
+    Empty,
     /// The text does not start with the prefix of a join code.
     #[error("this is not a join code: a join code starts with \"banyan1-\"; create one with `banyan tokens create`")]
     NotOne,
@@ -51,10 +54,34 @@ impl fmt::Display for JoinCode {
         write!(f, "{PREFIX}{}", data_encoding::BASE32_NOPAD.encode(&bytes).to_lowercase())
     }
 }
+impl JoinCode {
+    /// Most bytes of a file with a join code that are read.
+    pub const MAX_FILE_BYTES: u64 = 64 << 10;
+
+    /// Parses the content of a file: UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it.
+    ///
+    /// # Errors
+    /// When it is not a valid join code.
+    pub fn parse_file(bytes: &[u8]) -> Result<Self, JoinCodeError> {
+        let units = |decode: fn([u8; 2]) -> u16| {
+            let (pairs, _) = bytes.as_chunks::<2>();
+            String::from_utf16_lossy(&pairs.iter().map(|&pair| decode(pair)).collect::<Vec<_>>())
+        };
+        let text = match bytes {
+            [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+            [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        text.parse()
+    }
+}
 impl FromStr for JoinCode {
     type Err = JoinCodeError;
     fn from_str(text: &str) -> Result<Self, JoinCodeError> {
-        let text = text.trim();
+        let text = without_copying_marks(text);
+        if text.is_empty() {
+            return Err(JoinCodeError::Empty);
+        }
         let body = text.strip_prefix(PREFIX).ok_or_else(|| {
             match text.strip_prefix("banyan").map(|rest| rest.split_once('-')) {
                 Some(Some((format, _))) if format.parse::<u32>().is_ok() => JoinCodeError::Newer,
@@ -81,20 +108,63 @@ impl FromStr for JoinCode {
     }
 }
 
+/// Returns the text in lower case, without what mail programs, editors and shells add to a code: white space, line
+/// breaks, hidden characters, quotation marks around it and longer dashes.
+fn without_copying_marks(text: &str) -> String {
+    let is_mark = |c: char| c.is_whitespace() || is_hidden(c) || "\"'`<>‘’‚“”„«»‹›".contains(c);
+    let plain = |c: char| if "‐‑‒–—−".contains(c) { '-' } else { c.to_ascii_lowercase() };
+    text.chars().filter(|&c| !is_mark(c)).map(plain).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_code_round_trips_and_a_mistyped_one_says_so() {
-        let code = JoinCode {
+    fn code() -> JoinCode {
+        JoinCode {
             servers: ["[::1]:7700", "server.example.org:7700"].map(|text| text.parse().unwrap()).to_vec(),
             ca: Digest([1; 32]),
             root: Digest([2; 32]),
             secret: [3; 16],
+        }
+    }
+
+    #[test]
+    fn what_copying_adds_is_forgiven() {
+        let text = code().to_string();
+        let (start, end) = text.split_at(70);
+        for copied in [
+            format!(" {text}\r\n"),
+            format!("\u{feff}{text}\n"),
+            format!("'{text}'"),
+            format!("“{text}”\n"),
+            format!("<{text}>"),
+            format!("{start}\r\n  {end}\r\n"),
+            format!("{start}\u{200b}{end}"),
+            text.replace('-', "–"),
+            text.to_uppercase(),
+        ] {
+            assert_eq!(copied.parse::<JoinCode>().as_ref(), Ok(&code()), "{copied:?}");
+        }
+        let utf16 = |mark: [u8; 2], encode: fn(u16) -> [u8; 2]| {
+            mark.into_iter().chain(format!("{text}\r\n").encode_utf16().flat_map(encode)).collect::<Vec<u8>>()
         };
+        for file in [utf16([0xff, 0xfe], u16::to_le_bytes), utf16([0xfe, 0xff], u16::to_be_bytes), text.clone().into()]
+        {
+            assert_eq!(JoinCode::parse_file(&file).as_ref(), Ok(&code()));
+        }
+        assert_eq!(JoinCode::parse_file(&[0xff, 0xfe, 0]), Err(JoinCodeError::Empty));
+        for empty in ["", " \r\n", "\u{feff}", "\"\""] {
+            assert_eq!(empty.parse::<JoinCode>(), Err(JoinCodeError::Empty), "{empty:?}");
+        }
+        assert_eq!(format!("{text} {text}").parse::<JoinCode>(), Err(JoinCodeError::Damaged));
+    }
+
+    #[test]
+    fn a_code_round_trips_and_a_mistyped_one_says_so() {
+        let code = code();
         let text = code.to_string();
-        assert_eq!(format!(" {text}\n").parse::<JoinCode>().unwrap(), code);
+        assert_eq!(text.parse::<JoinCode>().unwrap(), code);
         assert_eq!("hello".parse::<JoinCode>(), Err(JoinCodeError::NotOne));
         assert_eq!(text.replacen('1', "2", 1).parse::<JoinCode>(), Err(JoinCodeError::Newer));
         for cut in [PREFIX.len(), 20, text.len() - 1] {

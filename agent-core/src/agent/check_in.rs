@@ -175,14 +175,14 @@ impl Agent {
         platform::reachable_addresses(self.listen, &server).await
     }
     /// Takes the server's addresses from a join code of the same server.
-    pub(crate) fn take_code(&self, code: &JoinCode, text: &str) -> Result<(), ApiError> {
+    pub(crate) fn take_code(&self, code: &JoinCode) -> Result<(), ApiError> {
         if Digest::of(&self.tls.credentials().ca) != code.ca {
             let detail = "this computer already belongs to another server; to move it, stop the agent and start it with \
                           an empty data folder";
             return Err(refusal(Reason::OtherServer, detail));
         }
         let not_stored = |error| refusal(Reason::DiskFailed, format!("nothing was changed: {error}"));
-        self.identity.server_addresses.set(&code.servers, text).map(drop).map_err(not_stored)
+        self.identity.server_addresses.set(&code.servers, &code.to_string()).map(drop).map_err(not_stored)
     }
     /// Compares the server's clock, as it has just stated it, with the one here, and gives up a wrong signed time.
     fn compare_clocks(&self, server: UnixSeconds, here: UnixSeconds) {

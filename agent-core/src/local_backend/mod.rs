@@ -152,13 +152,11 @@ impl LocalBackend {
         self.agent.get().cloned().ok_or_else(not_enrolled)
     }
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
-        let text = code;
         let code: JoinCode = code
-            .trim()
             .parse()
             .map_err(|error| refusal(Reason::JoinRefused, format!("this is not a valid join code: {error}")))?;
         if let Some(agent) = self.agent.get() {
-            return agent.take_code(&code, text);
+            return agent.take_code(&code);
         }
         let stopping = || refusal(Reason::InternalError, "the agent is stopping");
         let (answer, result) = oneshot::channel();
