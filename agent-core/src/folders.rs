@@ -3,7 +3,28 @@
 use crate::{cli::Args, sys};
 use anyhow::Context;
 use banyan_local_api::secure_directory::{self, GroupAccess};
-use std::path::{Path, PathBuf};
+use banyan_proto::text;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the folder {} (--data): {source}{advice}", path.display())]
+struct FolderError {
+    path: PathBuf,
+    source: io::Error,
+    advice: String,
+}
+
+impl FolderError {
+    fn new(path: &Path, source: io::Error) -> Self {
+        // Texts that are not the system's say what to do.
+        let advice = source.raw_os_error().map(|_| format!("; {}", text::disk_advice(&source)));
+        Self { path: path.to_owned(), source, advice: advice.unwrap_or_default() }
+    }
+}
 
 /// The agent's folders.
 pub(crate) struct Folders {
@@ -19,12 +40,11 @@ impl Folders {
     /// Creates the folders that are missing.
     pub(crate) fn create(args: &Args) -> anyhow::Result<Self> {
         let data = secure_directory::ensure_private(&args.data, 0o711, GroupAccess::OwnPrimary)
-            .with_context(|| format!("cannot create the folder {} (--data)", args.data.display()))?;
+            .map_err(|error| FolderError::new(&args.data, error))?;
         let content = data.join("content");
         // Other users may pass through to the programs that the install helper keeps below, but may not list anything.
-        let create = |folder: &Path, mode| {
-            sys::create_folder(folder, mode).with_context(|| format!("cannot create the folder {}", folder.display()))
-        };
+        let create =
+            |folder: &Path, mode| sys::create_folder(folder, mode).map_err(|error| FolderError::new(folder, error));
         create(&data, 0o711)?;
         create(&content, 0o700)?;
         let install_helper = match &args.install_helper_data {

@@ -190,7 +190,7 @@ impl LocalSetup {
     fn open(args: Args) -> anyhow::Result<Self> {
         let folders = Folders::create(&args)?;
         let database = Database::open(&folders.data.join("agent.redb"))
-            .context("cannot open the agent's database (is another agent running with the same --data folder?)")?;
+            .with_context(|| format!("cannot open the agent's database in {}", folders.data.display()))?;
         let key = key::load_or_create(&folders.data.join("machine.key"))?;
         let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
         let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
@@ -198,7 +198,10 @@ impl LocalSetup {
     }
     fn bind(&self) -> anyhow::Result<TcpListener> {
         let listen = self.args.listen;
-        banyan_wire::listen::bind(listen).with_context(|| format!("cannot listen on {listen} (--listen)"))
+        banyan_wire::listen::bind(listen).map_err(|error| {
+            let advice = banyan_wire::listen::advice(&error);
+            anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
+        })
     }
     fn local_addresses(&self) -> LocalAddresses {
         LocalAddresses { data: self.folders.data.clone(), shared: self.args.socket.clone() }

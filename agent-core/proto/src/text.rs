@@ -78,6 +78,20 @@ pub fn system_error(error: &std::io::Error) -> String {
     without_error_numbers(&error.to_string())
 }
 
+/// Says what to do about a file or folder of a program that cannot be used.
+#[must_use]
+pub fn disk_advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => "free some space",
+        Kind::ReadOnlyFilesystem => "mount the disk writable, or choose another folder",
+        Kind::PermissionDenied => "start the program as the user that owns it, or give it to that user (chown)",
+        Kind::AlreadyExists | Kind::NotADirectory => "a file is in the place of a folder; choose another folder",
+        Kind::NotFound => "check the path",
+        _ => "check the disk",
+    }
+}
+
 /// Returns the text without the error numbers that Rust appends to texts of the operating system: ` (os error 2)`.
 #[must_use]
 pub fn without_error_numbers(text: &str) -> String {

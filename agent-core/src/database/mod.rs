@@ -11,10 +11,11 @@ pub use orders::{OrderRecord, StripeOffer};
 pub(crate) use reports::NewReport;
 
 use crate::sys;
-use banyan_proto::Reason;
+use banyan_proto::{Reason, text};
 use redb::{ReadableDatabase, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         PoisonError, RwLock,
@@ -30,8 +31,11 @@ const REPORTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("reports")
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The file or its disk failed.
-    #[error("the agent's database failed: {0}; check the disk, or enrol the machine again with an empty data folder")]
+    #[error("the agent's database failed: {0}; {advice}", advice = advice(.0))]
     Storage(#[from] redb::Error),
+    /// Another process has it open.
+    #[error("another agent is running with this data folder; stop it first, or choose another folder (--data)")]
+    InUse,
     /// This version cannot read a record.
     #[error("the agent's database holds a damaged record ({what}): {source}")]
     Damaged {
@@ -41,7 +45,7 @@ pub enum DatabaseError {
         source: serde_json::Error,
     },
     /// There is no enrolment to change.
-    #[error("this machine is not enrolled; start the agent once with --join CODE")]
+    #[error("this machine is not enrolled; start the agent once with --join-file FILE")]
     NotEnrolled,
 }
 
@@ -51,14 +55,27 @@ impl DatabaseError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Storage(redb::Error::Io(error)) => Reason::of_disk_error(error),
-            Self::Storage(_) | Self::Damaged { .. } | Self::NotEnrolled => Reason::DiskFailed,
+            Self::Storage(_) | Self::InUse | Self::Damaged { .. } | Self::NotEnrolled => Reason::DiskFailed,
         }
+    }
+}
+
+fn advice(error: &redb::Error) -> &'static str {
+    match error {
+        redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => text::disk_advice(error),
+        redb::Error::PreviousIo => "check the disk",
+        _ => "restore the data folder, or enrol the machine again with an empty one",
     }
 }
 
 macro_rules! from_redb {
     ($($error:ident)*) => { $(impl From<redb::$error> for DatabaseError {
-        fn from(error: redb::$error) -> Self { Self::Storage(error.into()) }
+        fn from(error: redb::$error) -> Self {
+            match error.into() {
+                redb::Error::DatabaseAlreadyOpen => Self::InUse,
+                error => Self::Storage(error),
+            }
+        }
     })* };
 }
 from_redb!(DatabaseError TransactionError TableError StorageError CommitError);
@@ -74,10 +91,29 @@ pub struct Database {
 
 fn open_file(path: &Path) -> Result<redb::Database, DatabaseError> {
     // The file contains secret codes, so only this user may read it, whatever the folder's mode.
-    let mut options = std::fs::OpenOptions::new();
+    let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let file = sys::owner_only(&mut options).open(path).map_err(redb::StorageError::Io)?;
     Ok(redb::Builder::new().create_with_backend(redb::backends::FileBackend::new(file)?)?)
+}
+
+/// Creates the database with its tables. It gets its name when it is complete, so that a full disk or a power cut leaves no
+/// file that could not be opened. Later starts write nothing, so that they succeed on a full disk.
+fn create_file(path: &Path) -> Result<(), DatabaseError> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(redb::StorageError::Io(error).into()),
+        _ => {}
+    }
+    let database = open_file(&new)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(ORDERS)?;
+    transaction.open_table(REPORTS)?;
+    transaction.commit()?;
+    // Closed first: some systems rename no open file.
+    drop(database);
+    fs::rename(&new, path).map_err(|error| redb::StorageError::Io(error).into())
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, DatabaseError> {
@@ -93,20 +129,10 @@ impl Database {
     /// # Errors
     /// When another agent has it open, or the disk fails.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
-        let database = open_file(path)?;
-        // The tables are created once. A full disk then does not stop a later start.
-        let reading = database.begin_read()?;
-        let is_new = reading.open_table(RECORDS).is_err()
-            || reading.open_table(ORDERS).is_err()
-            || reading.open_table(REPORTS).is_err();
-        drop(reading);
-        if is_new {
-            let transaction = database.begin_write()?;
-            transaction.open_table(RECORDS)?;
-            transaction.open_table(ORDERS)?;
-            transaction.open_table(REPORTS)?;
-            transaction.commit()?;
+        if fs::metadata(path).map_or(0, |about| about.len()) == 0 {
+            create_file(path)?;
         }
+        let database = open_file(path)?;
         let file = RwLock::new(Some(database));
         Ok(Self { path: path.to_owned(), file, has_failed: AtomicBool::new(false) })
     }
@@ -164,5 +190,25 @@ impl Database {
             transaction.open_table(RECORDS)?.insert(name, bytes.as_slice())?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_start_that_was_interrupted_is_made_up_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.redb");
+        // What a full disk or a power cut can leave.
+        fs::write(path.with_extension("new"), [0; 4096]).unwrap();
+        fs::write(&path, "").unwrap();
+        let database = Database::open(&path).unwrap();
+        database.store("a fact", &1).unwrap();
+        assert!(matches!(Database::open(&path), Err(DatabaseError::InUse)));
+        drop(database);
+        assert_eq!(Database::open(&path).unwrap().load::<u8>("a fact").unwrap(), Some(1));
+        assert!(!path.with_extension("new").exists());
     }
 }

@@ -41,6 +41,19 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
+/// Says what to do about an address that could not be bound.
+#[must_use]
+pub fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "choose another port (--listen), or stop the program that listens there",
+        io::ErrorKind::AddrNotAvailable => {
+            "this computer has no such address; choose one that it has (--listen), or [::] for all"
+        }
+        io::ErrorKind::PermissionDenied => "choose a port above 1023 (--listen); lower ones need root",
+        _ => "choose another address (--listen)",
+    }
+}
+
 fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if both_families {
@@ -85,6 +98,11 @@ mod tests {
         let taken = bind("0.0.0.0:0".parse().unwrap()).unwrap();
         let port = taken.local_addr().unwrap().port();
         let again = bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
-        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let error = again.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(advice(&error).contains("another port"));
+        // Reserved for documentation.
+        let foreign = bind("192.0.2.1:0".parse().unwrap()).unwrap_err();
+        assert!(advice(&foreign).contains("no such address"), "{foreign}");
     }
 }

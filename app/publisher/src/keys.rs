@@ -144,6 +144,16 @@ pub fn generate_keys(out: &Path, keys: usize, threshold: u64) -> Result<Vec<Path
         return Err(PublisherError::KeysExist(out.to_owned()));
     }
     let mut made = vec![];
+    let written = write_keys(out, keys, threshold, &mut made);
+    if written.is_err() {
+        // Half of a key folder would look like one that can be used.
+        made.iter().chain([&settings]).for_each(|path| drop(std::fs::remove_file(path)));
+    }
+    written.map(|()| made)
+}
+
+/// Writes new keys and their settings. `made` receives the key files.
+fn write_keys(out: &Path, keys: usize, threshold: u64, made: &mut Vec<PathBuf>) -> Result<(), PublisherError> {
     for role in [Role::Root, Role::Targets] {
         for _ in 0..keys {
             made.push(write_new_key(out, role)?);
@@ -151,9 +161,8 @@ pub fn generate_keys(out: &Path, keys: usize, threshold: u64) -> Result<Vec<Path
     }
     let text =
         toml::to_string(&KeySettings { threshold }).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
-    private_files::write_new(&settings, text.as_bytes())?;
-    write_public_keys(out)?;
-    Ok(made)
+    private_files::write_new(&out.join("keys.toml"), text.as_bytes())?;
+    write_public_keys(out)
 }
 
 /// Creates one more key of a role. Its number has never been used in this folder.

@@ -2,7 +2,7 @@
 
 use crate::PublisherError;
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write as _},
     path::Path,
 };
@@ -35,17 +35,15 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Publishe
     write().map_err(disk_error("write", path))
 }
 
-/// Writes a file (mode 600) that must not exist yet.
+/// Writes a file (mode 600) that must not exist yet. When this fails, no part of it is left.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        sync_folder(path.parent().unwrap_or(Path::new(".")))
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        sync_folder(folder)
     };
     write().map_err(disk_error("write", path))
 }

@@ -14,6 +14,9 @@ use banyan_proto::{
 };
 use std::path::{Path, PathBuf};
 
+/// Highest sequence that a publisher can give. Dates with seconds (20261129135959) are far below.
+const MAX_GIVEN_SEQUENCE: u64 = 1_000_000_000_000_000;
+
 /// Properties given on the command line. They override derived ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReleaseOverrides {
@@ -74,6 +77,10 @@ pub fn draft_release(
     }
     let mut done = 0;
     let has_given_sequence = manifest.sequence != 0;
+    if manifest.sequence > MAX_GIVEN_SEQUENCE {
+        let why = format!("use at most {MAX_GIVEN_SEQUENCE}, so that newer releases can follow");
+        return Err(ManifestError::Field { field: "sequence", why }.into());
+    }
     let mut draft = ReleaseDraft { manifest, files: vec![], is_derived, has_given_sequence, warnings };
     for PlatformFile { platform, path, install } in files {
         let mut read = |bytes| {

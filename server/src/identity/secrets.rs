@@ -3,7 +3,7 @@
 
 use crate::private_files;
 use aws_lc_rs::constant_time;
-use banyan_proto::{KeyRing, SigningKey, signed::BadSigningKey};
+use banyan_proto::{KeyRing, SigningKey, signed::BadSigningKey, text};
 use data_encoding::HEXLOWER;
 use std::{io, path::Path};
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
     /// The disk failed, or the folder's permissions do not allow access.
-    #[error("cannot read or write the keys in {folder}: {source}")]
+    #[error("cannot read or write the keys in {folder}: {source}; {advice}", advice = text::disk_advice(source))]
     Disk {
         /// The folder.
         folder: String,

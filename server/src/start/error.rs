@@ -6,7 +6,8 @@ use crate::{
     publishing::repository::RepositoryError,
     store::StoreError,
 };
-use banyan_wire::tls::IdentityError;
+use banyan_proto::{limits, text};
+use banyan_wire::{listen, tls::IdentityError};
 use std::{io, net::SocketAddr, path::PathBuf};
 
 impl StartError {
@@ -23,6 +24,7 @@ impl StartError {
             | Self::DatabaseGone { .. }
             | Self::KeysGone { .. }
             | Self::Listen { .. }
+            | Self::TooManyAddresses(_)
             | Self::Secrets(_)
             | Self::Ca(_)
             | Self::Identity(_)
@@ -37,7 +39,7 @@ impl StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The disk failed, or the folder's permissions do not allow access.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {}: {source}; {advice}", path.display(), advice = text::disk_advice(source))]
     Folder {
         /// The file or folder.
         path: PathBuf,
@@ -80,13 +82,16 @@ pub enum StartError {
         missing: String,
     },
     /// The port cannot be bound.
-    #[error("cannot listen on {address}: {source}; choose another --listen, or stop the program that listens there")]
+    #[error("cannot listen on {address}: {source}; {advice}", advice = listen::advice(source))]
     Listen {
         /// The address.
         address: SocketAddr,
         /// The operating system's error.
         source: io::Error,
     },
+    /// Join codes and announcements have no room for so many addresses.
+    #[error("{0} addresses are given (--advertise), but machines keep at most {max}; leave some out", max = limits::ADDRESSES_PER_MACHINE)]
+    TooManyAddresses(usize),
     /// The secrets cannot be read or created.
     #[error(transparent)]
     Secrets(#[from] SecretsError),

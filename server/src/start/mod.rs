@@ -11,7 +11,7 @@ pub use error::StartError;
 
 use crate::{api, net::connections::Places, private_files, refusal::Refusal, server::SOFTWARE, store::Sqlite};
 use addresses::{AnnouncedAddresses, reachable_addresses};
-use banyan_proto::{Address, MachineId, UnixSeconds};
+use banyan_proto::{Address, MachineId, UnixSeconds, limits};
 use banyan_swarm::Config;
 use banyan_wire::{
     node::{self, NodeConfig},
@@ -90,6 +90,9 @@ impl Running {
 /// # Errors
 /// Returns a [`StartError`] that names what cannot be opened or bound.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    if settings.advertise.len() > limits::ADDRESSES_PER_MACHINE {
+        return Err(StartError::TooManyAddresses(settings.advertise.len()));
+    }
     raise_open_files();
     let data = &settings.data;
     let keys = data.join("keys");

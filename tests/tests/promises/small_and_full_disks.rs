@@ -57,6 +57,19 @@ fn a_machine_with_a_small_disk_waits_only_while_the_disk_is_full() {
 }
 
 #[test]
+fn a_machine_first_started_on_a_full_disk_joins_once_there_is_room() {
+    let mut network = TestNetwork::start(0);
+    let join = network.join_code(1);
+    let which = network.place_machine(Some(join));
+    let Some(disk) = TestMount::tmpfs(&network.agents[which].data, 40) else { return };
+    let filler = disk.fill(0);
+    network.start_agent(which);
+    network.wait_until("the agent says that the disk is full", |network| network.log_of(which).contains("[disk-full]"));
+    std::fs::remove_file(filler).expect("the file can be deleted");
+    network.wait_until("the machine is online", |network| network.machines().iter().any(|machine| machine.online));
+}
+
+#[test]
 fn a_disk_that_fills_up_during_a_transfer_is_waited_for() {
     let Some((network, disk)) = start() else { return };
     // Slow enough that the disk can be filled meanwhile.

@@ -132,6 +132,31 @@ fn from_new_keys_to_a_machine_that_refuses_to_go_back() {
 }
 
 #[test]
+fn keys_that_could_not_all_be_written_leave_the_folder_empty() {
+    let folder = TempDir::new().unwrap();
+    let (keys, obstacle) = (folder.path().join("keys"), folder.path().join("keys/public.json"));
+    std::fs::create_dir_all(&obstacle).unwrap();
+    assert!(matches!(keys::generate_keys(&keys, 1, 1), Err(PublisherError::Disk { .. })));
+    std::fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(std::fs::read_dir(&keys).unwrap().count(), 0);
+    assert_eq!(keys::generate_keys(&keys, 1, 1).unwrap().len(), 2, "the next attempt is not refused");
+}
+
+#[test]
+fn a_sequence_that_no_release_could_follow_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("hello-1.0.tar.gz");
+    std::fs::write(&path, archive_of(b"x")).unwrap();
+    let draft = |sequence| {
+        let given = ReleaseOverrides { sequence: Some(sequence), ..ReleaseOverrides::default() };
+        draft_release(&path, &given, &ReleaseList::default(), &mut |_, _| {})
+    };
+    assert_eq!(draft(20_261_129_135_959).unwrap().manifest.sequence, 20_261_129_135_959);
+    let error = draft(u64::MAX - 1).err().unwrap().to_string();
+    assert!(error.contains("sequence") && error.contains("newer releases"), "{error}");
+}
+
+#[test]
 fn keys_are_private_apart_and_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys");

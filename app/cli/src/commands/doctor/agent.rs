@@ -53,7 +53,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
                 )),
             }
         }
-        Ok(Err(error)) if is_in_use(&error) => checks.extend(check_running(data).await),
+        Ok(Err(DatabaseError::InUse)) => checks.extend(check_running(data).await),
         Ok(Err(error)) => checks.push(Check::bad(
             "agent",
             banyan_proto::text::error_chain(&error),
@@ -128,11 +128,6 @@ fn evaluate_status(status: &Status, now: UnixSeconds) -> Vec<Check> {
 fn unusable_folder(found: String, next: &str) -> Vec<Check> {
     let skipped = AFTER_FOLDER.map(|what| Check::skipped(what, "not an agent's data folder"));
     std::iter::once(Check::bad("agent", found, next)).chain(skipped).collect()
-}
-
-/// Returns whether another process, the agent, has the database open.
-fn is_in_use(error: &DatabaseError) -> bool {
-    matches!(error, DatabaseError::Storage(redb) if redb.to_string().contains("already open"))
 }
 
 /// Checks that only its owner can read the machine's key: anyone who can read it can impersonate the machine.
