@@ -3,13 +3,13 @@
 use crate::sys;
 use banyan_proto::{Address, size::format_size};
 use banyan_schedule::DiskSpace;
-use banyan_wire::{interfaces, lookup::lookup};
+use banyan_wire::{interfaces, lookup::Names};
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
-use tokio::time::timeout;
 
 /// How long to wait for the server's names to be looked up, to find the interface towards it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,10 +56,8 @@ pub(crate) async fn reachable_addresses(listen: SocketAddr, server: &[Address]) 
     if !listen.ip().is_unspecified() {
         return vec![listen.into()];
     }
-    let servers = match timeout(LOOKUP_TIMEOUT, lookup(server)).await {
-        Ok(Ok(sockets)) => sockets,
-        Ok(Err(_)) | Err(_) => Address::sockets(server).collect(),
-    };
+    static NAMES: LazyLock<Arc<Names>> = LazyLock::new(Arc::default);
+    let servers = NAMES.look_up(server, LOOKUP_TIMEOUT).await.unwrap_or_default();
     let mut found: Vec<IpAddr> = Vec::new();
     for ip in servers.into_iter().filter_map(interfaces::address_towards).chain(interfaces::reachable_addresses()) {
         let is_served = listen.is_ipv6() || ip.is_ipv4();

@@ -7,7 +7,7 @@
 
 use crate::database::{Database, DatabaseError};
 use banyan_proto::{Address, AddressHint, Digest, KeyRing, MachineId, Signed, limits};
-use banyan_wire::{lock::lock, lookup::lookup};
+use banyan_wire::{lock::lock, lookup::Names};
 use serde::{Deserialize, Serialize};
 use std::{
     io,
@@ -16,6 +16,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tracing::{info, warn};
 
@@ -24,6 +25,9 @@ const KEY: &str = "server-addresses";
 
 /// Most hashes of given codes and lists that are kept.
 const MAX_GIVEN: usize = 8;
+
+/// How long a call waits for name servers: less than it may take to connect.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,7 @@ pub struct ServerAddresses {
     keys: KeyRing,
     database: Option<Arc<Database>>,
     state: Mutex<StoredAddresses>,
+    names: Arc<Names>,
     /// How often an address failed: that many are moved from the front to the end.
     failures: AtomicUsize,
 }
@@ -73,7 +78,14 @@ impl ServerAddresses {
     ) -> Result<Self, DatabaseError> {
         let mut state: StoredAddresses = database.load(KEY)?.unwrap_or_default();
         state.addresses = join(&state.addresses, enrolled);
-        Ok(Self { server, keys, database: Some(database), state: Mutex::new(state), failures: AtomicUsize::new(0) })
+        Ok(Self {
+            server,
+            keys,
+            database: Some(database),
+            state: Mutex::new(state),
+            names: Arc::default(),
+            failures: AtomicUsize::new(0),
+        })
     }
     /// Returns addresses that do not change, before a machine is enrolled.
     #[must_use]
@@ -84,6 +96,7 @@ impl ServerAddresses {
             keys: KeyRing::default(),
             database: None,
             state: Mutex::new(state),
+            names: Arc::default(),
             failures: AtomicUsize::new(0),
         }
     }
@@ -104,9 +117,9 @@ impl ServerAddresses {
     /// Looks the addresses up, now. Those that failed last come last.
     ///
     /// # Errors
-    /// When no entry has a socket address: the error of the last host name that could not be looked up.
+    /// When no entry has a socket address: why the last host name could not be looked up.
     pub async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
-        let mut sockets = lookup(&self.current()).await?;
+        let mut sockets = self.names.look_up(&self.current(), LOOKUP_PATIENCE).await?;
         let failed = self.failures.load(Ordering::Relaxed) % sockets.len().max(1);
         sockets.rotate_left(failed);
         Ok(sockets)

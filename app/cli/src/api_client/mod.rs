@@ -20,7 +20,7 @@ use banyan_proto::{
     format,
 };
 use banyan_wire::{
-    lookup::lookup,
+    lookup::Names,
     tls::{SERVER_NAME, pinned_client},
 };
 use reqwest::{
@@ -30,9 +30,14 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 
 /// Timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for name servers, of which the first may be away.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a new connection waits for them: less than it may take to connect.
+const SHORT_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait without any sign of the server before a request fails: no data moves in either direction, and the
 /// server does not say that it is at work. Nothing limits a request as a whole.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,6 +53,9 @@ type OnWork = dyn Fn(Option<&Working>) + Send + Sync;
 pub(crate) struct ApiClient {
     http: reqwest::Client,
     profile: Profile,
+    names: Arc<Names>,
+    /// Whether the names have been looked up once, with patience.
+    is_looked_up: OnceCell<()>,
     /// Is told what the server is doing while a request takes long.
     on_work: Box<OnWork>,
 }
@@ -75,16 +83,19 @@ impl ApiClient {
     /// Creates a client. Sends nothing yet.
     pub(crate) fn new(profile: &Profile) -> Result<Self, ApiClientError> {
         let tls = pinned_client(profile.ca, &[ALPN_HTTP]).map_err(|error| ApiClientError::Setup(error.to_string()))?;
+        let names = Arc::<Names>::default();
+        let resolver = ServerResolver { servers: profile.servers.as_slice().into(), names: Arc::clone(&names) };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(ServerResolver(profile.servers.as_slice().into())))
+            .dns_resolver(Arc::new(resolver))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .https_only(true)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| ApiClientError::from_transport(&error, profile))?;
-        Ok(Self { http, profile: profile.clone(), on_work: Box::new(|_| {}) })
+        let (profile, is_looked_up) = (profile.clone(), OnceCell::new());
+        Ok(Self { http, profile, names, is_looked_up, on_work: Box::new(|_| {}) })
     }
     /// Sets who is told what the server is doing while a request takes long. `None`: it is done.
     pub(crate) fn with_work_display(self, on_work: impl Fn(Option<&Working>) + Send + Sync + 'static) -> Self {
@@ -215,6 +226,12 @@ impl ApiClient {
     }
     /// Sends a request and receives the head of its answer.
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiClientError> {
+        // A profile with an IP address need not wait for name servers.
+        if self.profile.servers.iter().all(|server| server.as_socket().is_none()) {
+            let look_up = self.names.look_up(&self.profile.servers, LOOKUP_PATIENCE);
+            // An error appears again when the connection is made.
+            self.is_looked_up.get_or_init(async || drop(look_up.await)).await;
+        }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Err(ApiClientError::from_transport(&error, &self.profile)),
@@ -249,12 +266,17 @@ impl ApiClient {
 }
 
 /// Looks up the server's own name as the addresses in the profile.
-struct ServerResolver(Arc<[Address]>);
+struct ServerResolver {
+    servers: Arc<[Address]>,
+    names: Arc<Names>,
+}
 
 impl Resolve for ServerResolver {
     fn resolve(&self, _: Name) -> Resolving {
-        let addresses = Arc::clone(&self.0);
-        Box::pin(async move { Ok(Box::new(lookup(&addresses).await?.into_iter()) as Addrs) })
+        let (servers, names) = (Arc::clone(&self.servers), Arc::clone(&self.names));
+        Box::pin(
+            async move { Ok(Box::new(names.look_up(&servers, SHORT_LOOKUP_PATIENCE).await?.into_iter()) as Addrs) },
+        )
     }
 }
 

@@ -7,12 +7,18 @@ use crate::{
     output::{Advice as _, REPORT_BUG, format_age, format_count},
     platform,
 };
-use agent_core::database::{Database, DatabaseError, Enrolment};
-use banyan_proto::{Address, Reason, UnixSeconds, api::ApiError, local::Status};
-use std::{path::Path, time::Duration};
+use agent_core::{
+    database::{Database, DatabaseError, Enrolment},
+    identity::server_addresses::ServerAddresses,
+};
+use banyan_proto::{Address, MachineId, Reason, UnixSeconds, api::ApiError, local::Status};
+use banyan_wire::lookup::{Names, connect};
+use std::{path::Path, sync::Arc, time::Duration};
 
-/// Timeout for connecting.
+/// Timeout for the agent's answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for name servers, of which the first may be away.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent contacts the server every five minutes. A longer silence (seconds) is reported.
 const MAX_SILENCE_SECONDS: u64 = 900;
@@ -34,18 +40,15 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         }
     }
     let mut checks = vec![check_key_file(data)];
-    let opened =
-        tokio::task::spawn_blocking(move || Database::open(&database).and_then(|database| database.load_enrolment()))
-            .await;
-    match opened {
-        Ok(Ok(enrolment)) => {
+    match tokio::task::spawn_blocking(move || read_identity(&database)).await {
+        Ok(Ok(identity)) => {
             checks.push(Check::doubtful(
                 "agent",
                 "the agent is not running",
                 "start banyan-agent with this --data folder",
             ));
-            match enrolment {
-                Some(enrolment) => checks.extend(check_enrolled(&enrolment).await),
+            match identity {
+                Some(identity) => checks.extend(check_enrolled(&identity).await),
                 None => checks.push(Check::bad(
                     AFTER_FOLDER[0],
                     "the agent has not enrolled with any server",
@@ -62,6 +65,23 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         Err(error) => checks.push(Check::bad("agent", error.to_string(), REPORT_BUG)),
     }
     checks
+}
+
+/// Whom a stopped agent belongs to, and where it would look for its server.
+struct StoredIdentity {
+    machine: MachineId,
+    servers: Vec<Address>,
+}
+
+/// Reads it from the agent's database; `None` for a machine that has not enrolled.
+fn read_identity(database: &Path) -> Result<Option<StoredIdentity>, DatabaseError> {
+    let database = Arc::new(Database::open(database)?);
+    let Some(Enrolment { machine, server, server_addresses, keys, .. }) = database.load_enrolment()? else {
+        return Ok(None);
+    };
+    // The server may have moved since the enrolment.
+    let servers = ServerAddresses::open(database, server, keys, &server_addresses)?.current();
+    Ok(Some(StoredIdentity { machine, servers }))
 }
 
 /// Asks a running agent for its status.
@@ -144,26 +164,22 @@ fn check_key_file(data: &Path) -> Check {
     }
 }
 
-async fn check_enrolled(enrolment: &Enrolment) -> Vec<Check> {
-    let server = Address::list(&enrolment.server_addresses);
-    let connect = async {
-        let sockets = banyan_wire::lookup::lookup(&enrolment.server_addresses).await?;
-        tokio::net::TcpStream::connect(&*sockets).await
+async fn check_enrolled(identity: &StoredIdentity) -> Vec<Check> {
+    let server = Address::list(&identity.servers);
+    let connection = match Arc::new(Names::default()).look_up(&identity.servers, LOOKUP_PATIENCE).await {
+        Err(error) => {
+            Check::bad(AFTER_FOLDER[1], error.to_string(), "check the server's name and the name servers (DNS)")
+        }
+        Ok(sockets) => match connect(&sockets).await {
+            Ok(_) => Check::good(AFTER_FOLDER[1], format!("{server} accepts connections")),
+            Err(error) => Check::bad(
+                AFTER_FOLDER[1],
+                format!("{server}: {error}"),
+                "check the network and the firewall between agent and server",
+            ),
+        },
     };
-    let connection = match tokio::time::timeout(TIMEOUT, connect).await {
-        Ok(Ok(_)) => Check::good(AFTER_FOLDER[1], format!("{server} accepts connections")),
-        Ok(Err(error)) => Check::bad(
-            AFTER_FOLDER[1],
-            format!("{server}: {error}"),
-            "check the network and the firewall between agent and server",
-        ),
-        Err(_) => Check::bad(
-            AFTER_FOLDER[1],
-            format!("{server} did not respond within {} seconds", TIMEOUT.as_secs()),
-            "check the network and the firewall between agent and server",
-        ),
-    };
-    vec![Check::good(AFTER_FOLDER[0], format!("machine {}, server at {server}", enrolment.machine)), connection]
+    vec![Check::good(AFTER_FOLDER[0], format!("machine {}, server at {server}", identity.machine)), connection]
 }
 
 #[cfg(test)]
