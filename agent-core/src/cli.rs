@@ -1,6 +1,6 @@
 //! Command-line options of the agent, for the programs `banyan-agent` and `banyan agent`.
 
-use banyan_proto::Address;
+use banyan_proto::{Address, limits, text};
 use banyan_wire::listen;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -30,7 +30,7 @@ pub struct Args {
     ///
     /// A host name or an IP address, with the port. Give it again, or separate several with commas: they are tried in
     /// turn. The machine remembers them.
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_target)]
     pub server: Vec<Address>,
     /// Seconds without a sign of life after which a connection to the server counts as lost
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(8..=86_400))]
@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", alias = "installer-data")]
     pub install_helper_data: Option<PathBuf>,
     /// Display name of this machine [default: host name]
-    #[arg(long, value_name = "LABEL")]
+    #[arg(long, value_name = "LABEL", value_parser = parse_label)]
     pub name: Option<String>,
     /// Maximum number of machines to serve at once
     #[arg(long, value_name = "N", default_value_t = MAX_CHILDREN, value_parser = parse_max_children)]
@@ -78,6 +78,18 @@ fn parse_max_children(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Parses the machine's display name, which the server would refuse otherwise.
+fn parse_label(text: &str) -> Result<String, String> {
+    let label = text.trim();
+    let most = limits::LABEL_BYTES;
+    match label.len() {
+        0 => Err("the name is empty; leave the option out to use the host name".into()),
+        bytes if bytes > most => Err(format!("the name has {bytes} bytes; use at most {most}")),
+        _ if text::has_hidden(label) => Err("the name has invisible characters, such as a line break".into()),
+        _ => Ok(label.to_owned()),
+    }
+}
+
 /// Parses the path of the additional socket.
 fn parse_socket_path(text: &str) -> Result<PathBuf, String> {
     // On Windows it is the name of a pipe.
@@ -103,6 +115,15 @@ mod tests {
         let socket = parse("--socket", "agent.sock").unwrap().args.socket.unwrap();
         assert!(socket.is_absolute() && socket.ends_with("agent.sock"), "{socket:?}");
         assert!(parse("--max-children", "1").is_ok() && parse("--max-children", "0").is_err());
+    }
+
+    #[test]
+    fn a_name_that_the_server_would_refuse_is_refused_at_once() {
+        let parse = |name: &str| Command::try_parse_from(["agent", "--data", "d", "--name", name]);
+        assert_eq!(parse(" Kasse 3, Süd ").unwrap().args.name.as_deref(), Some("Kasse 3, Süd"));
+        for wrong in ["", " ", "a\nb", "a\u{200b}b", &"x".repeat(129)] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

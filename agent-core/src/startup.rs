@@ -192,7 +192,8 @@ impl LocalSetup {
         let database = Database::open(&folders.data.join("agent.redb"))
             .with_context(|| format!("cannot open the agent's database in {}", folders.data.display()))?;
         let key = key::load_or_create(&folders.data.join("machine.key"))?;
-        let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
+        let host_name = || sysinfo::System::host_name().filter(|name| !name.trim().is_empty());
+        let label = args.name.clone().or_else(host_name).unwrap_or_else(|| "unnamed".into());
         let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
         Ok(Self { args, folders, database: Arc::new(database), key, label, mode })
     }

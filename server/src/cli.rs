@@ -25,7 +25,7 @@ pub struct Args {
     /// Host name or IP address, and port, at which others reach the server
     ///
     /// Give it again, or separate several with commas: they are tried in turn. [default: follows from --listen]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_target)]
     pub advertise: Vec<Address>,
     /// Seconds without a sign of life after which a machine counts as offline
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(8..=86_400))]

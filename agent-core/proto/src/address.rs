@@ -84,6 +84,21 @@ impl Address {
         }
         text.parse()
     }
+    /// Parses an address that a person gives for others to connect to. Refuses what only a listener can use: an unspecified
+    /// address, and port 0.
+    ///
+    /// # Errors
+    /// When the text is not such an address.
+    pub fn parse_target(text: &str) -> Result<Self, AddressError> {
+        let address = Self::parse_given(text.trim())?;
+        if address.as_socket().is_some_and(|socket| socket.ip().is_unspecified()) {
+            return Err(AddressError::new(text, "nobody can connect to it: it stands for all addresses of a listener"));
+        }
+        if address.port == 0 {
+            return Err(AddressError::new(text, "nobody can connect to port 0"));
+        }
+        Ok(address)
+    }
     /// Returns a list as one text, separated by commas and spaces, for people.
     #[must_use]
     pub fn list(addresses: &[Self]) -> String {
@@ -173,6 +188,14 @@ mod tests {
             assert_eq!(Address::parse_given(text).unwrap().to_string(), text);
         }
         assert!(Address::parse_given("[fd00::1%eth0]:1").is_err());
+    }
+
+    #[test]
+    fn what_nobody_can_connect_to_is_refused_as_a_target() {
+        for text in ["0.0.0.0:7700", "[::]:7700", "10.0.0.5:0", "server.example.org:0", "[fe80::1]:7700", ""] {
+            assert!(Address::parse_target(text).is_err(), "{text:?}");
+        }
+        assert_eq!(Address::parse_target(" 10.0.0.5:7700").unwrap().to_string(), "10.0.0.5:7700");
     }
 
     #[test]

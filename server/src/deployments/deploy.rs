@@ -23,7 +23,7 @@ use banyan_swarm::{
     known_rates,
     planner::{self, Candidate, Site},
 };
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::MutexGuard;
 use tracing::info;
 
@@ -32,6 +32,9 @@ const DAY: u64 = 24 * 3600;
 const LIFETIME_SECONDS: u64 = 30 * DAY;
 /// How long machines keep the content after they finish (seconds).
 const KEEP_SECONDS: u64 = 31 * DAY;
+
+/// Most groups that an error names.
+const MAX_NAMED: usize = 10;
 
 fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
@@ -66,6 +69,12 @@ impl Deployments {
                 request.stripes
             );
             return Err(unprocessable(Reason::NeedsOneStripe, detail));
+        }
+        if request.deadline.is_some_and(|deadline| deadline > UnixSeconds::now().plus(LIFETIME_SECONDS)) {
+            let days = LIFETIME_SECONDS / DAY;
+            return Err(Refusal::bad(format!(
+                "a deployment ends after {days} days, so a later deadline has no effect; choose an earlier one"
+            )));
         }
         let accepting = self.orders.lock().await;
         let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
@@ -204,8 +213,7 @@ impl Deployments {
             }
         };
         if machines.is_empty() {
-            let detail = "no machine matches the selection";
-            return Err(unprocessable(Reason::NotFound, detail));
+            return Err(unprocessable(Reason::NotFound, self.describe_empty(to)));
         }
         if machines.len() >= limits::ADDRESSEES {
             let detail = format!(
@@ -216,6 +224,18 @@ impl Deployments {
             return Err(unprocessable(Reason::BadRequest, detail));
         }
         Ok(machines)
+    }
+
+    /// Says why a selection has no machine.
+    fn describe_empty(&self, to: &Selection) -> String {
+        let Selection::Group(group) = to else { return "no machine is enrolled, or all are revoked".into() };
+        let groups: BTreeSet<String> = self.registry.all().into_iter().filter_map(|row| row.group).collect();
+        let named: Vec<&str> = groups.iter().take(MAX_NAMED).map(String::as_str).collect();
+        match groups.len() {
+            0 => format!("no machine is in the group {group:?}, nor in any other"),
+            1..=MAX_NAMED => format!("no machine is in the group {group:?}; there are: {}", named.join(", ")),
+            more => format!("no machine is in the group {group:?}; there are {more}, such as {}", named.join(", ")),
+        }
     }
 
     /// Halts or resumes a deployment.

@@ -6,7 +6,7 @@
 //! has a higher number than the one before.
 
 use crate::{
-    identity::{enrolment::check_text, registry::Registry, secrets::Secrets},
+    identity::{enrolment::check_group, registry::Registry, secrets::Secrets},
     net::wake_ups::WakeUps,
     refusal::Refusal,
     store::{PolicyRow, Store},
@@ -78,7 +78,7 @@ impl GroupPolicies {
     /// Sets or removes a policy. Every connected machine is told at once.
     pub(crate) async fn set(&self, request: &SetPolicy) -> Result<(), Refusal> {
         if let Some(group) = &request.group {
-            check_text("group", group)?;
+            check_group(group)?;
         }
         if let Some(policy) = &request.policy {
             policy.check().map_err(Refusal::bad)?;

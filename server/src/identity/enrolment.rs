@@ -33,6 +33,16 @@ pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Rejects what [`check_text`] rejects, and white space at the ends, with which two groups would look alike.
+pub(crate) fn check_group(group: &str) -> Result<(), Refusal> {
+    check_text("group", group)?;
+    if group.trim() == group {
+        Ok(())
+    } else {
+        Err(Refusal::bad(format!("the group {group:?} begins or ends with a space")))
+    }
+}
+
 /// Creates join secrets, enrols machines and renews their certificates.
 pub(crate) struct Enrolment {
     pub(crate) server: ServerIdentity,
@@ -50,7 +60,7 @@ impl Enrolment {
             return Err(Refusal::bad("a join secret needs a valid number of uses and a lifetime above zero"));
         }
         if let Some(group) = &wanted.group {
-            check_text("group", group)?;
+            check_group(group)?;
         }
         if let Some(old) = wanted.replaces {
             if wanted.uses != 1 {

@@ -17,6 +17,11 @@ use std::{
 /// Longest time between writes of a machine's row (seconds), so that "last seen" is roughly right after a restart.
 const STORE_SEEN_EVERY: u64 = 60;
 
+/// The shortest beginning of an identifier that names a machine. Lists show eight digits.
+const MIN_PREFIX_DIGITS: usize = 4;
+/// Most machines that an error names.
+const MAX_NAMED: usize = 5;
+
 struct RegisteredMachine {
     row: MachineRow,
     hint: Signed<AddressHint>,
@@ -164,27 +169,38 @@ impl Registry {
             machine.row.replaced_by = machine.row.replaced_by.or(replaced_by);
         }
     }
-    /// Finds the one machine with this identifier or label.
+    /// Finds the one machine with this identifier, or its first digits, or this label.
     pub(crate) fn find_one(&self, name: &str) -> Result<MachineRow, Refusal> {
         let mut found = self.find_by_name(name);
-        match (found.pop(), found.len()) {
-            (Some(row), 0) => Ok(row),
-            (Some(_), more) => {
-                let detail = format!("{} machines are called {name}; use the machine's id instead", more + 1);
+        match (found.pop(), found.is_empty()) {
+            (Some(row), true) => Ok(row),
+            (Some(row), false) => {
+                let ids: Vec<String> =
+                    found.iter().chain([&row]).take(MAX_NAMED).map(|row| row.id.to_string()).collect();
+                let detail =
+                    format!("several machines match {name:?}: {}; use one of these ids instead", ids.join(", "));
                 Err(Refusal::conflict(Reason::BadRequest, detail))
             }
-            (None, _) => Err(Refusal::not_found(format!("no machine is called {name}; `banyan machines` lists them"))),
+            (None, _) => {
+                let detail = format!(
+                    "no machine has the label {name:?} or an id that starts with it; `banyan machines` lists them"
+                );
+                Err(Refusal::not_found(detail))
+            }
         }
     }
-    /// Finds machines by identifier, else by label (which several may share). Returns revoked ones only if no other
-    /// machine has the label.
+    /// Finds machines by identifier, else by its first digits or by label, which several may share. Returns revoked ones
+    /// only if no other machine has the label.
     fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
         if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
             return vec![row];
         }
-        let of_label: Vec<MachineRow> = self.all().into_iter().filter(|row| row.label == text).collect();
-        let trusted: Vec<MachineRow> = of_label.iter().filter(|row| row.revoked.is_none()).cloned().collect();
-        if trusted.is_empty() { of_label } else { trusted }
+        let is_prefix = |row: &MachineRow| text.len() >= MIN_PREFIX_DIGITS && row.id.to_string().starts_with(text);
+        let (labelled, others): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|row| row.label == text);
+        let is_trusted = |row: &MachineRow| row.revoked.is_none();
+        let some_trusted = labelled.iter().any(is_trusted);
+        let labelled = labelled.into_iter().filter(|row| !some_trusted || is_trusted(row) || is_prefix(row));
+        labelled.chain(others.into_iter().filter(is_prefix)).collect()
     }
     /// Returns the machine's label, or its identifier if it is not registered.
     pub(crate) fn label(&self, id: MachineId) -> String {
@@ -302,6 +318,27 @@ mod tests {
             replaced_by: None,
             rates: KnownRates::default(),
         }
+    }
+
+    #[test]
+    fn a_machine_is_found_by_its_label_or_the_digits_that_lists_show() {
+        let (key, _) = SigningKey::generate();
+        let server =
+            AddressHint { machine: MachineId([9; 16]), addresses: vec![], issued: UnixSeconds(1), sequence: 1 };
+        let rows = vec![
+            row("desk", 1),
+            MachineRow { id: MachineId([2; 16]), ..row("twin", 1) },
+            MachineRow { id: MachineId([3; 16]), ..row("twin", 1) },
+            MachineRow { id: MachineId([4; 16]), revoked: Some(UnixSeconds(1)), ..row("desk", 1) },
+        ];
+        let registry = Registry::new(rows, &server, &key, UnixSeconds(1));
+        let find = |name: &str| registry.find_one(name).map(|row| row.id);
+        assert_eq!(find("desk"), Ok(MachineId([1; 16])));
+        for id in [MachineId([2; 16]), MachineId([4; 16])] {
+            assert_eq!((find(&id.short()), find(&id.to_string())), (Ok(id), Ok(id)));
+        }
+        assert!(find("twin").unwrap_err().to_string().contains(&MachineId([3; 16]).to_string()));
+        assert!(find("02").is_err() && find("des").is_err() && find("").is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use banyan_proto::{
     Address, Digest, MachineId,
     admin::{NewToken, Profile},
     join::JoinCode,
+    limits,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -67,7 +68,7 @@ pub(crate) struct CreateArgs {
     ///
     /// A host name or an IP address, with the port. Give it again, or separate
     /// several with commas: they are tried in turn.
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_target)]
     server: Vec<Address>,
     #[command(flatten)]
     output: OutputArgs,
@@ -97,6 +98,12 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
             "pass --server with the server's address as the machines see it",
         )
         .with_exit(Exit::Usage));
+    }
+    if servers.len() > limits::ADDRESSES_PER_MACHINE {
+        let (given, most) = (servers.len(), limits::ADDRESSES_PER_MACHINE);
+        let next = "pass --server with fewer addresses";
+        let wrong = format!("a join code holds at most {most} server addresses, and there are {given}");
+        return Err(Failure::new(action(), wrong, next).with_exit(Exit::Usage));
     }
     let replaces = match &args.replaces {
         Some(name) => Some(machines::find_machine(&client, name, action).await?),

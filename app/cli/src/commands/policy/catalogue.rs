@@ -14,10 +14,14 @@ use std::collections::BTreeSet;
 /// The word for an empty catalogue.
 const NONE: &str = "none";
 
-/// Returns the given names, sorted and without duplicates.
-pub(super) fn parse_names(given: &[String]) -> Vec<String> {
+/// Returns the given names, sorted and without duplicates. The error is a clause.
+pub(super) fn parse_names(given: &[String]) -> Result<Vec<String>, &'static str> {
     let names: BTreeSet<&str> = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
-    if names.iter().eq([&NONE]) { Vec::new() } else { names.into_iter().map(str::to_owned).collect() }
+    if names.is_empty() {
+        // As from a variable of a script that is not set.
+        return Err("the list of packages is empty");
+    }
+    Ok(if names.iter().eq([&NONE]) { Vec::new() } else { names.into_iter().map(str::to_owned).collect() })
 }
 
 /// Fetches the policy that currently applies.
@@ -68,7 +72,8 @@ mod tests {
             (&["none", "drawing"], &["drawing", "none"]),
         ] {
             let given: Vec<String> = given.iter().map(|name| (*name).to_owned()).collect();
-            assert_eq!(parse_names(&given), names);
+            assert_eq!(parse_names(&given).unwrap(), names);
         }
+        assert!(parse_names(&[String::new()]).is_err() && parse_names(&[" ".into(), String::new()]).is_err());
     }
 }

@@ -116,7 +116,10 @@ async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
         None => catalogue::current_policy(group, profile).await?,
     };
     if let Some(names) = &args.catalogue {
-        policy.catalogue.packages = catalogue::parse_names(names);
+        policy.catalogue.packages = catalogue::parse_names(names).map_err(|wrong| {
+            let action = format!("set the catalogue for {}", scope_name(group));
+            Failure::new(action, wrong, "pass the packages' names, or `none` to offer nothing").with_exit(Exit::Usage)
+        })?;
         catalogue::warn_of_unpublished(&policy, profile).await?;
     }
     send_policy(group, Some(policy), profile).await
@@ -131,6 +134,9 @@ async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
             policies.iter().filter(|one| group.is_none() || one.group.as_deref() == group).collect();
         args.output.print(&wanted, |_| String::new())?;
         return Ok(Exit::Success);
+    }
+    if let Some(note) = warn_of_empty_group(group, &policies) {
+        print_note(&note);
     }
     let all = policies.iter().find(|one| one.group.is_none());
     let found = policies.iter().find(|one| one.group.as_deref() == group).or(all);
@@ -174,17 +180,53 @@ async fn send_policy(group: Option<&str>, policy: Option<Policy>, profile: &Prof
     let verb = if policy.is_some() { "set" } else { "reset" };
     let action = || format!("{verb} the policy for {}", scope_name(group));
     let asked = SetPolicy { group: group.map(str::to_owned), policy };
-    connect(profile, action)?.set_policy(&asked).await.with_context(action)?;
+    let client = connect(profile, action)?;
+    client.set_policy(&asked).await.with_context(action)?;
     print_note(&format!(
         "the policy for {} was {verb}; connected machines follow it at once, the others when they next check in",
         scope_name(group)
     ));
+    if group.is_some()
+        && let Some(note) = warn_of_empty_group(group, &client.policies().await.with_context(action)?)
+    {
+        print_note(&note);
+    }
     Ok(Exit::Success)
+}
+
+/// Returns a note about a group without machines, which may be a typing error.
+fn warn_of_empty_group(group: Option<&str>, policies: &[GroupPolicy]) -> Option<String> {
+    let group = group?;
+    if policies.iter().any(|one| one.group.as_deref() == Some(group) && one.machines > 0) {
+        return None;
+    }
+    let others: Vec<&str> =
+        policies.iter().filter(|one| one.machines > 0).filter_map(|one| one.group.as_deref()).collect();
+    let others =
+        if others.is_empty() { String::new() } else { format!("; groups with machines: {}", others.join(", ")) };
+    Some(sanitise(&format!("warning: no machine is in the group {group}{others}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_without_machines_is_noticed() {
+        let entry = |group: Option<&str>, machines| GroupPolicy {
+            group: group.map(str::to_owned),
+            own: true,
+            policy: Policy::default(),
+            machines,
+        };
+        let all = [entry(None, 1), entry(Some("lab"), 2), entry(Some("labb"), 0)];
+        let note = |group| warn_of_empty_group(group, &all);
+        assert_eq!((note(None), note(Some("lab"))), (None, None));
+        for group in ["labb", "office"] {
+            let note = note(Some(group)).unwrap();
+            assert!(note.contains(group) && note.ends_with("groups with machines: lab"), "{note}");
+        }
+    }
 
     #[test]
     fn what_is_shown_says_whose_it_is_and_can_be_set_again() {
