@@ -56,6 +56,9 @@ pub(crate) enum TrayEvent {
     /// The time to wait for a panel is over.
     #[cfg(target_os = "linux")]
     PanelTimeout,
+    /// The display of the session has closed.
+    #[cfg(target_os = "linux")]
+    SessionEnded,
 }
 
 /// One change of the agent's state arrives as several events in quick succession. Notifications wait until none has arrived
@@ -77,7 +80,7 @@ fn report_window_exit(events: &Sender<TrayEvent>) -> impl FnOnce(WindowExit) + S
     }
 }
 
-/// Runs the loop until the person quits.
+/// Runs the loop until the person quits or the session ends.
 ///
 /// # Errors
 /// Fails when this session cannot show an icon.
@@ -119,7 +122,7 @@ pub(crate) fn run(
             }
             Ok(TrayEvent::Notification(NotificationEvent::ServiceGone)) => display.lose_all(),
             Ok(TrayEvent::Notification(NotificationEvent::ServiceStarted)) => is_retry_due = true,
-            Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Quit))) => return Ok(()),
+            Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Quit)) | TrayEvent::SessionEnded) => return Ok(()),
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Send(request)))) => agent.send(&request),
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::OpenPage(page)))) => {
                 drop(sender.send(TrayEvent::Open(OpenRequest::Page(page))));

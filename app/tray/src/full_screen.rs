@@ -4,6 +4,7 @@
 //! A thread sleeps until the active window or its state changes. Wayland does not show one program what others do. Under
 //! Wayland only X11 programs are detected, so there "no full-screen program" means "unknown".
 
+use crate::session_end;
 use banyan_proto::local::Request;
 use banyan_ui_common::AgentClient;
 use std::thread;
@@ -23,7 +24,7 @@ const STATES: u32 = 64;
 /// Reports to the agent on a thread of its own. Reports nothing when there is no X server.
 pub(crate) fn watch(line: AgentClient) {
     thread::spawn(move || {
-        let only_some_are_seen = std::env::var_os("WAYLAND_DISPLAY").is_some();
+        let only_some_are_seen = session_end::is_wayland();
         let tell = |seen: Option<bool>| {
             let full_screen = seen.filter(|full| *full || !only_some_are_seen);
             line.set_report(Request::Report { full_screen });

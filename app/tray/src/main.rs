@@ -9,6 +9,8 @@ mod full_screen;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no notifications yet"))]
 mod notifications;
 mod personal_agent;
+#[cfg(target_os = "linux")]
+mod session_end;
 mod sibling_program;
 mod single_instance;
 #[cfg(target_os = "linux")]
@@ -81,7 +83,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let shown_otherwise = OpenRequest::Page(Page::Updates);
     let session = single_instance::session_name();
     let shown_first = request.as_ref().unwrap_or(&shown_otherwise);
-    let lock = match single_instance::acquire(&runtime_folder(), session, shown_first)? {
+    let lock = match single_instance::acquire(&runtime_folders(), session, shown_first)? {
         StartResult::First(lock) => lock,
         StartResult::AlreadyRunning => return Ok(()),
     };
@@ -92,7 +94,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let socket = if cli.personal { personal_agent::start(&personal_agent::data_folder()?)? } else { cli.socket };
     let agent = AgentClient::start(socket.clone(), move || drop(changes.send(TrayEvent::AgentChanged)));
     #[cfg(target_os = "linux")]
-    full_screen::watch(agent.clone());
+    {
+        let ends = sender.clone();
+        session_end::watch(move || drop(ends.send(TrayEvent::SessionEnded)));
+        full_screen::watch(agent.clone());
+    }
     if let Some(request) = request {
         drop(sender.send(TrayEvent::Open(request)));
     }
@@ -104,9 +110,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     event_loop::run(&options, &agent, &sender, &events)
 }
 
-/// Returns the runtime folder of this person's session, which the system removes when the session ends.
-fn runtime_folder() -> PathBuf {
+/// Returns the folders for the tray's lock and socket, the best one first: the runtime folder of this person's session,
+/// which the system removes when the session ends, one in the home folder, and one beside other temporary files.
+fn runtime_folders() -> Vec<PathBuf> {
     let own = directories::BaseDirs::new();
     let session = own.as_ref().and_then(|dirs| dirs.runtime_dir().map(ToOwned::to_owned));
-    session.or_else(|| own.map(|dirs| dirs.data_local_dir().join("banyan"))).unwrap_or_else(std::env::temp_dir)
+    let home = own.map(|dirs| dirs.data_local_dir().join("banyan"));
+    let user = ["USER", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
+    session.into_iter().chain(home).chain([std::env::temp_dir().join(format!("banyan-{user}"))]).collect()
 }

@@ -4,7 +4,7 @@
 //!
 //! The system releases the lock however the process ends, so no leftover file can keep a tray from starting.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use banyan_ui_common::OpenRequest;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, Stream, ToFsName, prelude::*};
 use std::{
@@ -17,6 +17,10 @@ use std::{
 
 /// The longest message (bytes): the path of a package file.
 const MESSAGE_BYTES: u64 = 16 << 10;
+
+/// The longest path of a socket (bytes).
+#[cfg(unix)]
+const MAX_SOCKET_PATH: usize = 107;
 
 /// The result of starting.
 pub(crate) enum StartResult {
@@ -50,24 +54,60 @@ fn to_session_name(screen: &str) -> String {
     if name.is_empty() { String::new() } else { format!("-{name}") }
 }
 
-/// Takes the lock, or asks the running tray to show this.
+/// Takes the lock in the first of these folders that can be used, or asks the running tray to show this.
 ///
 /// # Errors
-/// Fails when the folder cannot be used, or when the running tray does not respond.
-pub(crate) fn acquire(folder: &Path, session: String, request: &OpenRequest) -> Result<StartResult> {
+/// Fails when no folder can be used, or when the running tray does not respond.
+pub(crate) fn acquire(folders: &[PathBuf], session: String, request: &OpenRequest) -> Result<StartResult> {
+    let (folder, file) = open_lock(folders, &session)?;
+    match file.try_lock() {
+        Ok(()) => Ok(StartResult::First(InstanceLock { _file: file, folder, session })),
+        Err(TryLockError::WouldBlock) => {
+            send_to_running_tray(&folder, &session, request)
+                .context("another Banyan tray is running but does not respond; end it, then start again")?;
+            Ok(StartResult::AlreadyRunning)
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock a file in {}", folder.display()))
+        }
+    }
+}
+
+/// Opens the lock file in the first folder that can be used. The error is about the first folder.
+fn open_lock(folders: &[PathBuf], session: &str) -> Result<(PathBuf, File)> {
+    let mut first_error = None;
+    for folder in folders {
+        match open_lock_in(folder, session) {
+            Ok(file) => return Ok((folder.clone(), file)),
+            Err(error) => drop(first_error.get_or_insert(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| anyhow!("there is no folder for the tray's lock")))
+}
+
+fn open_lock_in(folder: &Path, session: &str) -> Result<File> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let path = folder.join(format!("banyan-tray{session}.lock"));
     let file = File::options().create(true).write(true).truncate(false).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(StartResult::First(InstanceLock { _file: file, folder: folder.to_owned(), session })),
-        Err(TryLockError::WouldBlock) => {
-            send_to_running_tray(folder, &session, request)
-                .context("another Banyan tray is running but does not respond; end it, then start again")?;
-            Ok(StartResult::AlreadyRunning)
-        }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    #[cfg(unix)]
+    check_folder(folder, &file, session)?;
+    Ok(file)
+}
+
+/// Checks that the folder belongs to this person, and that its path has room for a socket.
+#[cfg(unix)]
+fn check_folder(folder: &Path, own_file: &File, session: &str) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (me, owner) = (own_file.metadata()?.uid(), std::fs::metadata(folder)?.uid());
+    if me != owner && me != 0 {
+        bail!("the folder {} belongs to another user", folder.display());
     }
+    let length = folder.as_os_str().len() + format!("/banyan-tray{session}.sock").len();
+    if length > MAX_SOCKET_PATH {
+        bail!("the folder {} has too long a path for a socket", folder.display());
+    }
+    Ok(())
 }
 
 fn socket_name(folder: &Path, session: &str) -> std::io::Result<Name<'static>> {
@@ -125,7 +165,8 @@ mod tests {
     #[test]
     fn each_session_of_a_person_has_its_own_tray() {
         let folder = tempfile::tempdir().unwrap();
-        let start = |screen| acquire(folder.path(), to_session_name(screen), &OpenRequest::Page(Page::Updates));
+        let folders = [folder.path().to_owned()];
+        let start = |screen| acquire(&folders, to_session_name(screen), &OpenRequest::Page(Page::Updates));
         let first = start(":0").unwrap();
         let StartResult::First(lock) = &first else { panic!("nobody else runs") };
         let (say, heard) = std::sync::mpsc::channel();
@@ -134,5 +175,25 @@ mod tests {
         assert!(matches!(start("wayland-1").unwrap(), StartResult::First(_)));
         assert!(matches!(start(":0.0").unwrap(), StartResult::AlreadyRunning), "the same screen");
         assert!(matches!(heard.recv().unwrap(), OpenRequest::Page(Page::Updates)));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_cannot_be_used_is_left_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let (long, good) = (folder.path().join("d".repeat(100)), folder.path().join("good"));
+        let start = |folders: &[&Path]| {
+            let folders: Vec<PathBuf> = folders.iter().map(|&folder| folder.to_owned()).collect();
+            acquire(&folders, String::new(), &OpenRequest::Page(Page::Updates))
+        };
+        let StartResult::First(lock) = start(&[&file.join("run"), &long, &good]).unwrap() else {
+            panic!("nobody else runs")
+        };
+        lock.listen(drop).unwrap();
+        assert!(matches!(start(&[&good]).unwrap(), StartResult::AlreadyRunning));
+        let error = start(&[&file.join("run"), &long]).err().unwrap();
+        assert!(error.to_string().contains("file/run"), "{error}");
     }
 }

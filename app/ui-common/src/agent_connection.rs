@@ -10,6 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The longest path of a socket (bytes).
+#[cfg(target_os = "linux")]
+const MAX_SOCKET_PATH: usize = 107;
+
 /// Returns the socket (on Windows: the pipe) of an agent that runs as a service.
 #[must_use]
 pub fn system_socket() -> PathBuf {
@@ -18,6 +22,15 @@ pub fn system_socket() -> PathBuf {
 
 /// Connects to the agent at this socket.
 pub(crate) fn connect(socket: &Path) -> io::Result<Stream> {
+    #[cfg(target_os = "linux")]
+    if let (Some(folder), Some(name)) = (socket.parent(), socket.file_name())
+        && socket.as_os_str().len() > MAX_SOCKET_PATH
+    {
+        // The path is too long for a socket; one through the open folder is not.
+        let folder = std::fs::File::open(folder)?;
+        let through = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&folder)));
+        return Stream::connect(through.join(name).to_fs_name::<GenericFilePath>()?);
+    }
     Stream::connect(socket.to_path_buf().to_fs_name::<GenericFilePath>()?)
 }
 
@@ -73,4 +86,21 @@ pub(crate) fn read_message(from: &mut BufReader<&Stream>) -> io::Result<Option<M
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the service sent a message that is too long"));
     }
     if length == 0 { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use interprocess::local_socket::ListenerOptions;
+
+    #[test]
+    fn an_agent_with_a_long_folder_is_reached() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = ListenerOptions::new().name(folder.path().join("s").to_fs_name::<GenericFilePath>().unwrap());
+        let _listener = listener.create_sync().unwrap();
+        let long = folder.path().join("d".repeat(200));
+        std::os::unix::fs::symlink(folder.path(), &long).unwrap();
+        connect(&long.join("s")).unwrap();
+        assert_eq!(connect(&long.join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

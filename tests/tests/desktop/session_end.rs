@@ -1,8 +1,8 @@
-//! Tests the end of a session: the window ends without a word when its screen is gone.
+//! Tests the end of a session: tray and window end without a word when their screen is gone.
 
 use crate::fake_agent::Agent;
 use banyan_fake_agent::Scene;
-use banyan_tests::test_desktop::TestDesktop;
+use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use banyan_ui_common::texts;
 use std::{fs, process::Stdio};
 
@@ -21,6 +21,18 @@ fn the_window_ends_without_a_panic_when_its_screen_is_gone() {
     for word in ["panicked", "backtrace", "error: "] {
         assert!(!said.contains(word), "{said}");
     }
+}
+
+#[test]
+fn the_tray_ends_with_its_screen_although_the_bus_stays() {
+    let mut desktop = TestDesktop::without_panel();
+    let agent = Agent::show_scene(&desktop, Scene::Ready);
+    let mut tray = desktop.ours("banyan-tray");
+    let id = desktop.keep(tray.arg("--panel-within").arg("3600"));
+    // The tray has connected to the screen before it reports what is on it.
+    wait_for("the tray reports", || agent.screen_reports().first().copied());
+    desktop.close_screen();
+    desktop.end_of(id);
 }
 
 #[test]
