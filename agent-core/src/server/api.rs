@@ -276,15 +276,18 @@ fn to_call_error(servers: &ServerAddresses, status: u16, body: &[u8]) -> CallErr
 /// Formats an error with all its causes. The HTTP client's own message only repeats the URL.
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let inner = error.source().filter(|_| error.is::<reqwest::Error>());
-    let error = inner.unwrap_or(error);
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
+    let all: Vec<String> =
+        std::iter::successors(Some(inner.unwrap_or(error)), |error| error.source()).map(ToString::to_string).collect();
+    let is_detail = |text: &&String| !LAYERS.iter().any(|layer| text.starts_with(layer));
+    let mut details: Vec<&str> = all.iter().filter(is_detail).map(String::as_str).collect();
+    if details.is_empty() {
+        details.extend(all.last().map(String::as_str));
     }
-    words
+    details.join(": ")
 }
+
+/// What the HTTP client puts around the error itself.
+const LAYERS: [&str; 4] = ["client error (", "tcp connect error", "dns error", "error resolving DNS"];
 
 /// What calls with one certificate need.
 struct ClientSession {
@@ -511,6 +514,16 @@ mod tests {
         let stranger = of(CertificateError::UnknownIssuer);
         assert_eq!(stranger.reason(), Reason::ServerAway);
         assert!(stranger.to_string().contains("another server answers there"), "{stranger}");
+    }
+
+    #[test]
+    fn the_layers_of_the_client_are_left_out_of_an_error() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("client error (Connect)")]
+        struct Client(#[source] std::io::Error);
+        let refused = std::io::Error::other("Connection refused");
+        assert_eq!(with_causes(&Client(refused)), "Connection refused");
+        assert_eq!(with_causes(&std::io::Error::other("client error (Connect)")), "client error (Connect)");
     }
 
     #[test]

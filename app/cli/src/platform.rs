@@ -64,3 +64,17 @@ pub(crate) fn is_private(path: &Path) -> std::io::Result<bool> {
         Ok(true)
     }
 }
+
+/// Returns whether the system starts no programs from this folder (`noexec`). Unknown counts as no.
+pub(crate) fn forbids_programs(folder: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::statvfs::{FsFlags, statvfs};
+        statvfs(folder).is_ok_and(|about| about.flags().contains(FsFlags::ST_NOEXEC))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        false
+    }
+}

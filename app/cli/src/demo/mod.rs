@@ -39,6 +39,14 @@ const LOG_LINES: usize = 20;
 pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
     let folder =
         tempfile::Builder::new().prefix("banyan-demo-").tempdir().with_context(|| "make a temporary folder".into())?;
+    if platform::forbids_programs(folder.path()) {
+        let place = std::env::temp_dir();
+        return Err(Failure::new(
+            "run the demo",
+            format!("its machines install below {}, from where no program may be started (noexec)", place.display()),
+            "pass another folder for temporary files: `TMPDIR=FOLDER banyan demo`",
+        ));
+    }
     let (mut processes, mut ends) = DemoProcesses::new(folder.path());
     let outcome = tokio::select! {
         biased;

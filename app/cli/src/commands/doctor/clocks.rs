@@ -51,7 +51,7 @@ pub(super) fn of_machines(machines: &[Machine]) -> Check {
         return Check::skipped(WHAT, "no machine has checked in since the server was started");
     }
     if wrong.is_empty() {
-        return Check::good(WHAT, format!("{} agree with the server's", format_count(known.len(), "clock")));
+        return Check::good(WHAT, format!("{} in agreement with the server's", format_count(known.len(), "clock")));
     }
     let named: Vec<String> =
         wrong.iter().take(NAMED).map(|(one, ahead)| format!("{} {}", one.label, side(*ahead))).collect();

@@ -11,13 +11,18 @@ use crate::{
     profile::{self, ProfileArg},
 };
 use banyan_proto::{
-    Address, Digest, UnixSeconds,
+    Address, Digest, Reason, UnixSeconds,
     admin::{Capacity, CurrentTargets, Info, Machine, Profile},
 };
 use std::{fs, path::Path};
 
 const AFTER_PROFILE: [&str; 9] =
     ["server", "ca", "token", "root", "signatures", "clocks", "machines", "machine clocks", "addresses"];
+
+const SERVER_DATA: &str = "server data";
+
+/// Most machines that are named.
+const MAX_NAMED: usize = 5;
 
 /// The connections that each machine needs at times: its long poll and a request beside it.
 const CONNECTIONS_OF_MACHINE: usize = 2;
@@ -81,15 +86,42 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
 fn check_data_folder(profile: &Path) -> Option<Check> {
     let folder = profile.parent().filter(|folder| folder.join("keys/ca.key").exists())?;
     let database = folder.join("server.sqlite");
-    (fs::metadata(&database).map_or(0, |found| found.len()) == 0).then(|| {
-        Check::bad(
-            "server data",
-            format!(
-                "{} is missing or empty, but the server's keys are there, so it does not start",
-                database.display()
-            ),
+    if fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
+        let found = format!(
+            "{} is missing or empty, but the server's keys are there, so it does not start",
+            database.display()
+        );
+        return Some(Check::bad(
+            SERVER_DATA,
+            found,
             "restore it from the backup, then run `banyan-server raise-epoch`",
-        )
+        ));
+    }
+    check_server_process(folder)
+}
+
+/// Checks whether a server runs with this data folder, and whether one could.
+fn check_server_process(folder: &Path) -> Option<Check> {
+    let lock = folder.join("lock");
+    // A running server holds the lock. It is not kept here.
+    if matches!(fs::File::open(&lock).ok()?.try_lock_shared(), Err(fs::TryLockError::WouldBlock)) {
+        return Some(Check::doubtful(
+            SERVER_DATA,
+            format!("a server is running with {}, but not responding at the profile's address", folder.display()),
+            "compare its `--listen` and `--advertise` with the profile, and read its log",
+        ));
+    }
+    Some(match fs::OpenOptions::new().write(true).open(&lock) {
+        Err(error) => Check::bad(
+            SERVER_DATA,
+            format!("{} cannot be written: {error}", folder.display()),
+            banyan_proto::text::disk_advice(&error),
+        ),
+        Ok(_) => Check::bad(
+            SERVER_DATA,
+            format!("no server is running with {}", folder.display()),
+            format!("start it with `banyan-server --data {}`, and read its log", folder.display()),
+        ),
     })
 }
 
@@ -204,7 +236,10 @@ fn version(root: &str) -> Option<u64> {
 
 fn check_machines(machines: Result<Vec<Machine>, ApiClientError>) -> Vec<Check> {
     match machines {
-        Ok(machines) => vec![check_online(&machines), clocks::of_machines(&machines), check_addresses(&machines)],
+        Ok(machines) => std::iter::once(check_online(&machines))
+            .chain(check_quarantine(&machines))
+            .chain([clocks::of_machines(&machines), check_addresses(&machines)])
+            .collect(),
         Err(error) => failed_with_dependents(
             Check::bad("machines", error.to_string(), error.next_step()),
             &AFTER_PROFILE[7..],
@@ -228,6 +263,21 @@ fn check_online(machines: &[Machine]) -> Check {
     )
 }
 
+/// Reports machines that take no part until an administrator readmits them. Returns nothing if there are none.
+fn check_quarantine(machines: &[Machine]) -> Option<Check> {
+    let aside: Vec<(&Machine, Reason)> = machines
+        .iter()
+        .filter(|machine| !machine.revoked)
+        .filter_map(|machine| Some((machine, machine.out?)))
+        .collect();
+    let (_, reason) = *aside.first()?;
+    let labels: Vec<&str> = aside.iter().take(MAX_NAMED).map(|(machine, _)| machine.label.as_str()).collect();
+    let more = if aside.len() > MAX_NAMED { ", …" } else { "" };
+    let texts = reason.for_admin();
+    let found = format!("{}{more}: {} [{}]", labels.join(", "), texts.what, reason.code());
+    Some(Check::bad("quarantine", found, texts.advice))
+}
+
 /// Checks whether the machines know where the server is, so that a previous address can go.
 fn check_addresses(machines: &[Machine]) -> Check {
     const WHAT: &str = "addresses";
@@ -246,11 +296,11 @@ fn check_addresses(machines: &[Machine]) -> Check {
         };
         return Check::good(
             WHAT,
-            format!("{} know the server's current addresses{unheard}", format_count(known, "machine")),
+            format!("{} informed of the server's current addresses{unheard}", format_count(known, "machine")),
         );
     }
     let found = format!(
-        "{} do not know the server's current addresses: {}",
+        "{} not informed of the server's current addresses: {}",
         format_count(behind.len(), "machine"),
         behind.join(", ")
     );
@@ -273,6 +323,16 @@ mod tests {
         assert_eq!(verdict(&[]), Verdict::Good);
         assert_eq!(verdict(&[with(false, false), with(true, false)]), Verdict::Good);
         assert_eq!(verdict(&[with(false, false), with(true, true)]), Verdict::Bad, "a revoked one does not count");
+    }
+
+    #[test]
+    fn a_quarantined_machine_is_named_with_what_to_do() {
+        assert_eq!(check_quarantine(&[machine(1, "desk")]), None);
+        let out = |revoked| Machine { out: Some(Reason::Cloned), revoked, ..machine(1, "desk") };
+        assert_eq!(check_quarantine(&[out(true)]), None);
+        let found = check_quarantine(&[out(false)]).unwrap();
+        assert!(found.verdict == Verdict::Bad && found.found.contains("desk: ") && found.found.contains("[cloned]"));
+        assert!(found.next.unwrap().contains("banyan machines readmit"));
     }
 
     #[test]
@@ -319,6 +379,13 @@ mod tests {
         assert_eq!(check_data_folder(&profile).unwrap().verdict, Verdict::Bad);
         fs::write(folder.path().join("server.sqlite"), "data").unwrap();
         assert_eq!(check_data_folder(&profile), None);
+        fs::write(folder.path().join("lock"), "").unwrap();
+        let stopped = check_data_folder(&profile).unwrap();
+        assert!(stopped.verdict == Verdict::Bad && stopped.found.starts_with("no server is running"), "{stopped:?}");
+        let server = fs::File::open(folder.path().join("lock")).unwrap();
+        server.lock().unwrap();
+        let running = check_data_folder(&profile).unwrap();
+        assert!(running.found.starts_with("a server is running"), "{running:?}");
     }
 
     #[test]
