@@ -9,6 +9,7 @@ pub mod process_cost;
 pub mod programs;
 pub mod session_user;
 pub mod sideload;
+pub mod simulated_fleet;
 pub mod simulated_processor;
 pub mod standalone_agent;
 #[cfg(target_os = "linux")]

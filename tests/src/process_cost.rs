@@ -75,13 +75,29 @@ impl WakeUps {
     }
 }
 
-/// Returns the processor time of the process so far, in hundredths of a second (proc(5), utime and stime).
+/// Returns the processor time of the process so far, in hundredths of a second.
 ///
 /// # Panics
 /// When the process does not exist.
 #[must_use]
 pub fn ticks(id: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("the process runs");
+    ticks_in(&stat)
+}
+
+/// Returns the same for the threads of a process whose names begin so, without those that have ended.
+///
+/// # Panics
+/// When the process does not exist.
+#[must_use]
+pub fn ticks_of_threads(id: u32, name: &str) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
+    let stats = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    stats.filter(|stat| stat.contains(&format!("({name}"))).map(|stat| ticks_in(&stat)).sum()
+}
+
+/// Reads the fields utime and stime (proc(5)).
+fn ticks_in(stat: &str) -> u64 {
     let after = stat.rsplit_once(')').expect("the stat file contains a name").1;
     after.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
 }

@@ -29,6 +29,8 @@ pub(crate) struct Options {
 const WINDOWS: &str = "Windows compile check";
 const FUZZ: &str = "fuzzing, short";
 const LAB: &str = "lab, short";
+/// How many machines the short benchmark of the server simulates.
+const MACHINES: &str = "300";
 
 /// The smallest scenario: a slow machine, one that loses packets, and the trace of both.
 const SCENARIO: [&str; 10] =
@@ -72,6 +74,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         true => steps.run(FUZZ, || fuzz(&programs))?,
         false => steps.skip(FUZZ, "there are no fuzz targets"),
     }
+    steps.run("many machines at once, short", || {
+        show(std::process::Command::new(programs.join("many-machines")).arg(MACHINES).env(PROGRAMS, &programs))
+    })?;
     match options.lab {
         // Starts a new process, because this program's file may just have been rebuilt, and the lab starts it again as
         // its guard.
