@@ -13,7 +13,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -24,7 +24,8 @@ use tokio::{
 
 /// The number of bytes kept from the end of everything that programs print.
 pub(crate) const OUTPUT_BYTES: usize = 8 << 10;
-/// How long output is still read after a program ended: a process that it started may keep the pipe open for ever.
+/// How long output is still read after a program ended: a process that it started may keep the pipe open for ever. Then
+/// another process reads on, because a write to a pipe without reader would end that one.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// How often a running script's time is checked.
 const SCRIPT_CHECK: Duration = Duration::from_millis(250);
@@ -106,9 +107,7 @@ struct Progress {
     script: Option<(String, Instant)>,
 }
 
-type SharedProgress = Arc<Mutex<Progress>>;
-
-fn locked(progress: &SharedProgress) -> std::sync::MutexGuard<'_, Progress> {
+fn locked(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +139,7 @@ impl ExternalCommand {
             return Err(std::io::Error::other("the command names no program")).context(context);
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(context)?;
-        let progress = SharedProgress::default();
+        let progress = Mutex::<Progress>::default();
         let (exit, stopped_script) = runtime
             .block_on(async {
                 let mut command = Command::new(program);
@@ -154,18 +153,40 @@ impl ExternalCommand {
                     // A program that does not read its input says so itself.
                     let _ = stdin.write_all(&self.input).await;
                 }
-                let out = tokio::spawn(collect_output(child.stdout.take(), Arc::clone(&progress), self.scripts));
-                let err = tokio::spawn(collect_output(child.stderr.take(), Arc::clone(&progress), self.scripts));
-                let waited = timeout(self.limit, wait_watching(&mut child, self.scripts, &progress)).await;
-                let (exit, stopped) = match waited {
-                    Ok(ended) => ended?,
-                    Err(_) => {
-                        sys::kill_process_group(&mut child);
-                        child.wait().await?;
-                        (ExitKind::TimedOut, None)
-                    }
+                let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+                let mut is_read = false;
+                let (exit, stopped) = {
+                    let reading = async {
+                        tokio::join!(
+                            collect_output(out.as_mut(), &progress, self.scripts),
+                            collect_output(err.as_mut(), &progress, self.scripts)
+                        )
+                    };
+                    tokio::pin!(reading);
+                    let ended = {
+                        let waiting = timeout(self.limit, wait_watching(&mut child, self.scripts, &progress));
+                        tokio::pin!(waiting);
+                        loop {
+                            tokio::select! {
+                                ended = &mut waiting => break ended,
+                                _ = &mut reading, if !is_read => is_read = true,
+                            }
+                        }
+                    };
+                    let ended = match ended {
+                        Ok(ended) => ended?,
+                        Err(_) => {
+                            sys::kill_process_group(&mut child);
+                            child.wait().await?;
+                            (ExitKind::TimedOut, None)
+                        }
+                    };
+                    is_read = is_read || timeout(OUTPUT_GRACE, &mut reading).await.is_ok();
+                    ended
                 };
-                let _ = timeout(OUTPUT_GRACE, async { tokio::join!(out, err) }).await;
+                if !is_read {
+                    sys::keep_reading(out, err);
+                }
                 Ok((exit, stopped))
             })
             .map_err(|error| {
@@ -212,7 +233,7 @@ impl FinishedCommand {
 async fn wait_watching(
     child: &mut Child,
     scripts: Option<ScriptWatch>,
-    progress: &SharedProgress,
+    progress: &Mutex<Progress>,
 ) -> std::io::Result<(ExitKind, Option<String>)> {
     let Some(watch) = scripts else { return Ok((ExitKind::Code(child.wait().await?.code()), None)) };
     let group = child.id();
@@ -247,11 +268,15 @@ async fn wait_watching(
     }
 }
 
-async fn collect_output(pipe: Option<impl AsyncRead + Unpin>, progress: SharedProgress, scripts: Option<ScriptWatch>) {
+async fn collect_output(
+    pipe: Option<impl AsyncRead + Unpin>,
+    progress: &Mutex<Progress>,
+    scripts: Option<ScriptWatch>,
+) {
     let Some(mut pipe) = pipe else { return };
     let (mut buffer, mut line) = ([0; 4096], Vec::new());
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        let mut progress = locked(&progress);
+        let mut progress = locked(progress);
         let Some(watch) = &scripts else {
             progress.end.append(&buffer[..count]);
             continue;
@@ -265,7 +290,7 @@ async fn collect_output(pipe: Option<impl AsyncRead + Unpin>, progress: SharedPr
         }
     }
     if let (Some(watch), false) = (&scripts, line.is_empty()) {
-        locked(&progress).take_line(&line, watch);
+        locked(progress).take_line(&line, watch);
     }
 }
 

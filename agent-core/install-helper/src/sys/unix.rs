@@ -2,6 +2,7 @@
 
 use cap_std::fs::Dir;
 use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
     libc,
     sys::{
         signal::{Signal, killpg},
@@ -13,10 +14,14 @@ use nix::{
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
+    os::unix::{
+        fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::Path,
+    process::Stdio,
 };
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// Whether [`sync_disk`] works here.
 pub(crate) const CAN_SYNC_DISK: bool = cfg!(target_os = "linux");
@@ -202,6 +207,20 @@ pub(crate) fn kill_group(group: u32) {
     if let Ok(id) = i32::try_from(group) {
         // A group without processes is fine.
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+    }
+}
+
+/// Lets `cat` read what processes print that a program left running, until the last of them has ended. If it cannot be
+/// started, their next write ends them.
+pub(crate) fn keep_reading(out: Option<ChildStdout>, err: Option<ChildStderr>) {
+    let pipes = [out.map(ChildStdout::into_owned_fd), err.map(ChildStderr::into_owned_fd)];
+    for pipe in pipes.into_iter().flatten().flatten() {
+        // `cat` takes a pipe that does not block for a broken one.
+        if fcntl(&pipe, FcntlArg::F_SETFL(OFlag::empty())).is_ok() {
+            let mut reader = std::process::Command::new("cat");
+            reader.env_clear().envs(clean_environment()).current_dir("/").process_group(0);
+            let _ = reader.stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        }
     }
 }
 

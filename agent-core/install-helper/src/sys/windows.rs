@@ -62,6 +62,9 @@ pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Does nothing: a write to a pipe without reader is only an error here.
+pub(crate) fn keep_reading(_out: Option<tokio::process::ChildStdout>, _err: Option<tokio::process::ChildStderr>) {}
+
 /// Returns `true`: names that differ only in case are one name.
 pub(crate) fn ignores_case(_folder: &Path) -> bool {
     true

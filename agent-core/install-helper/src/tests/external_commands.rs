@@ -61,6 +61,23 @@ fn a_background_program_does_not_block_the_helper() {
 }
 
 #[test]
+fn a_background_program_that_prints_later_lives_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = |name: &str| {
+        let path = folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let (go_on, done) = (pipe("go-on"), pipe("done"));
+    let script = "(read x < go-on; echo out; echo error >&2; echo alive > done) & true";
+    let finished = shell_command(script, folder.path()).run(&mut OutputLog::default()).unwrap();
+    assert!(finished.is_success());
+    std::fs::write(go_on, "now\n").unwrap();
+    let answer = Command::new("timeout").args(["20", "cat"]).arg(done).output().unwrap();
+    assert_eq!(answer.stdout, b"alive\n");
+}
+
+#[test]
 fn the_environment_and_the_folder_are_clean() {
     let folder = tempfile::tempdir().unwrap();
     let finished = shell_command("env; pwd; echo {dir}; cat", folder.path()).run(&mut OutputLog::default()).unwrap();

@@ -191,13 +191,15 @@ fn check_is_whole(folder: &Path, entries: &BTreeMap<String, Package>) -> Result<
         let name = entry.file_name().to_string_lossy().into_owned();
         name.strip_suffix(".list").is_some_and(|id| !names.contains(id.split(':').next().unwrap_or(id)))
     };
-    let count = fs::read_dir(folder.join("info")).into_iter().flatten().flatten().filter(is_lost).count();
-    if count == 0 {
+    let info = folder.join("info");
+    if !fs::read_dir(&info).into_iter().flatten().flatten().any(|entry| is_lost(&entry)) {
         return Ok(());
     }
-    let (path, info) = (status.display(), folder.join("info"));
-    let detail =
-        format!("{path} is missing or empty, although there are files of {count} packages in {}", info.display());
+    let detail = format!(
+        "{} is missing or empty, although {} has files of installed packages",
+        status.display(),
+        info.display()
+    );
     Err(InstallError::new(Reason::PackageDatabaseDamaged, detail))
 }
 

@@ -227,6 +227,19 @@ fn sparse_files_of_all_formats_get_their_holes_back() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn zeros_take_no_room() {
+    use std::os::unix::fs::MetadataExt;
+    let mut content = vec![0; 4 << 20];
+    content[1 << 20] = 1;
+    let world = unpacked(&Tar::new().file("holes", &content).gz(), "a");
+    let path = world.path().join("in/holes");
+    assert!(std::fs::read(&path).unwrap() == content);
+    let on_disk = std::fs::metadata(&path).unwrap().blocks() * 512;
+    assert!(on_disk < 1 << 20, "{on_disk} bytes");
+}
+
 #[test]
 fn headers_of_other_programs_are_skipped() {
     // GNU tar leaves most fields of a label empty.
