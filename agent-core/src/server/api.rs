@@ -275,7 +275,11 @@ fn to_call_error(servers: &ServerAddresses, status: u16, body: &[u8]) -> CallErr
 
 /// Formats an error with all its causes. The HTTP client's own message only repeats the URL.
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let inner = error.source().filter(|_| error.is::<reqwest::Error>());
+    let request: Option<&reqwest::Error> = error.downcast_ref();
+    if request.is_some_and(reqwest::Error::is_timeout) {
+        return "no answer in time".into();
+    }
+    let inner = error.source().filter(|_| request.is_some());
     let all: Vec<String> =
         std::iter::successors(Some(inner.unwrap_or(error)), |error| error.source()).map(ToString::to_string).collect();
     let is_detail = |text: &&String| !LAYERS.iter().any(|layer| text.starts_with(layer));

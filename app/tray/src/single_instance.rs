@@ -4,7 +4,7 @@
 //!
 //! The system releases the lock however the process ends, so no leftover file can keep a tray from starting.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use banyan_ui_common::OpenRequest;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, Stream, ToFsName, prelude::*};
 use std::{
@@ -101,11 +101,11 @@ fn check_folder(folder: &Path, own_file: &File, session: &str) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let (me, owner) = (own_file.metadata()?.uid(), std::fs::metadata(folder)?.uid());
     if me != owner && me != 0 {
-        bail!("the folder {} belongs to another user", folder.display());
+        anyhow::bail!("the folder {} belongs to another user", folder.display());
     }
     let length = folder.as_os_str().len() + format!("/banyan-tray{session}.sock").len();
     if length > MAX_SOCKET_PATH {
-        bail!("the folder {} has too long a path for a socket", folder.display());
+        anyhow::bail!("the folder {} has too long a path for a socket", folder.display());
     }
     Ok(())
 }

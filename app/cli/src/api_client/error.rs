@@ -144,6 +144,8 @@ impl ApiClientError {
             Self::Setup(deepest)
         } else if error.is_decode() || error.is_body() && !error.is_timeout() {
             Self::MalformedResponse(deepest)
+        } else if error.is_timeout() {
+            Self::Unreachable { server, why: "no answer in time".into() }
         } else {
             Self::Unreachable { server, why: deepest }
         }
