@@ -2,7 +2,7 @@
 //! server was restarted, hear of a deployment, report, and vanish. Prints a table for `docs/numbers.md`.
 //!
 //! `many-machines [MACHINES]` simulates this many (default 8,000). They run in this program, on the same processors as
-//! the server. It fails when an administrator waits for a second or longer.
+//! the server. Figures depend on the computer, so the program fails only when a step does not end.
 
 use banyan_proto::{
     ALPN_HTTP, Reason,
@@ -18,7 +18,6 @@ use banyan_tests::{
 use banyan_wire::{open_files, tls::pinned_client};
 use std::{
     net::Ipv4Addr,
-    process::ExitCode,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,8 +27,6 @@ use std::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// How long an administrator may wait.
-const ADMINISTRATOR_WAITS: Duration = Duration::from_secs(1);
 /// The pause between an administrator's requests.
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
 /// A step that takes longer has failed.
@@ -181,7 +178,7 @@ impl StepStart {
     }
 }
 
-fn main() -> ExitCode {
+fn main() {
     let machines = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(8000);
     let limit = open_files::raise_limit().soft;
     assert!(limit > machines + 100, "{machines} machines need more open files than {limit}: raise the hard limit");
@@ -215,9 +212,5 @@ fn main() -> ExitCode {
         drop(run.network.deploy("tool@2.0", "all", 1));
     };
     run.step("vanish, and are shown as unreachable", vanish, |run| run.unreachable() >= run.machines);
-    if run.slowest >= ADMINISTRATOR_WAITS {
-        eprintln!("an administrator waited for {:?}", run.slowest);
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    eprintln!("an administrator waited for up to {:?}", run.slowest);
 }
