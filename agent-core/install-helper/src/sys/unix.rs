@@ -284,6 +284,28 @@ pub(crate) fn script_processes(_child: &Child) -> Vec<i32> {
     Vec::new()
 }
 
+/// Returns a program of this name that works with these variables and arguments, in this view of the file systems.
+#[cfg(target_os = "linux")]
+pub(crate) fn find_program(name: &str, variable: &str, has_arguments: impl Fn(&[&str]) -> bool) -> Option<i32> {
+    let view = |id: &dyn std::fmt::Display| fs::read_link(format!("/proc/{id}/ns/mnt")).ok();
+    let read = |id: i32, file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
+    let own_view = view(&"self");
+    let is_it = |process: &ProcessEntry| {
+        let (variables, arguments) = (read(process.id, "environ"), read(process.id, "cmdline"));
+        process.name == name
+            && view(&process.id) == own_view
+            && variables.split('\0').any(|one| one == variable)
+            && has_arguments(&arguments.split('\0').collect::<Vec<_>>())
+    };
+    processes().into_iter().find(is_it).map(|process| process.id)
+}
+
+/// Only Linux shows what other programs were started with.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn find_program(_name: &str, _variable: &str, _has_arguments: impl Fn(&[&str]) -> bool) -> Option<i32> {
+    None
+}
+
 /// Asks processes to end, or kills them. One that has ended meanwhile is left out.
 pub(crate) fn end_processes(ids: &[i32], kill: bool) {
     let signal = if kill { Signal::SIGKILL } else { Signal::SIGTERM };

@@ -42,7 +42,7 @@ pub(crate) fn bare_launcher(machine: &TestMachine) -> Launcher {
     Launcher { program: std::env::current_exe().unwrap(), arguments: arguments.into(), requests: machine.path("") }
 }
 
-async fn install(machine: &TestMachine, release: &TestRelease) -> Result<InstallResult, HelperError> {
+pub(crate) async fn install(machine: &TestMachine, release: &TestRelease) -> Result<InstallResult, HelperError> {
     client::install(&launcher(machine), release.order, machine.job(release), machine.artifact(release)).await
 }
 
@@ -137,7 +137,7 @@ async fn dropping_the_wait_does_not_stop_the_install() {
 }
 
 /// Starts the install helper without the client, so that the test knows its process id.
-fn start(machine: &TestMachine, release: &TestRelease) -> tokio::process::Child {
+pub(crate) fn start(machine: &TestMachine, release: &TestRelease) -> tokio::process::Child {
     let job = machine.path("job.json");
     fs::write(&job, serde_json::to_vec(&HelperRequest::Install(Box::new(machine.job(release)))).unwrap()).unwrap();
     let launcher = launcher(machine);

@@ -6,6 +6,7 @@ mod deb_builder;
 mod deb_installs;
 mod deb_losses;
 mod deb_plans;
+mod deb_power_cuts;
 mod deb_restores;
 mod deb_states;
 mod external_commands;

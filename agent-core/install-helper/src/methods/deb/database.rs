@@ -1,6 +1,8 @@
 //! dpkg's database below a root, read without dpkg: entries with everything that dpkg was about to write, diversions,
 //! locks, and the files of packages.
 
+#[cfg(unix)]
+use crate::{command::DPKG_LOCKED, sys};
 use crate::{
     error::{InstallError, IoContext},
     methods::deb::{
@@ -268,10 +270,29 @@ pub(crate) fn lock(root: &Path) -> Result<Option<fs::File>, InstallError> {
         return Err(busy("lock", &inner));
     }
     match fcntl(&frontend, FcntlArg::F_SETLK(&whole())) {
-        Ok(_) => Ok(Some(frontend)),
+        Ok(_) => match dpkg_of_dead_frontend(root) {
+            None => Ok(Some(frontend)),
+            Some(id) => {
+                let detail = format!("{} is still at work below {}", process_name(id), root.display());
+                Err(InstallError::new(Reason::PackageManagerBusy, detail))
+            }
+        },
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Err(busy("lock-frontend", &frontend)),
         Err(error) => Err(io::Error::from(error)).context(|| format!("locking {}", folder.display())),
     }
+}
+
+/// Returns a dpkg whose frontend died, such as an install helper that was killed, and that may not have taken its own
+/// lock yet. The caller holds `lock-frontend`, so no living frontend has a dpkg at work.
+#[cfg(unix)]
+fn dpkg_of_dead_frontend(root: &Path) -> Option<i32> {
+    let (name, value) = DPKG_LOCKED;
+    let own = format!("--root={}", root.display());
+    let is_for_root = |arguments: &[&str]| match root == Path::new("/") {
+        true => !arguments.iter().any(|argument| argument.starts_with("--root=") || argument.starts_with("--instdir=")),
+        false => arguments.contains(&own.as_str()),
+    };
+    sys::find_program("dpkg", &format!("{name}={value}"), is_for_root)
 }
 
 /// There is no dpkg here.
