@@ -14,7 +14,7 @@ use crate::{
     pipeline::install::{self, InstallStage},
     publisher_trust::PublisherTrust,
     scheduling::Schedule,
-    sensors::Sensors,
+    sensors::{self, Sensors},
     server::api::ServerApi,
     shutdown,
     sideload::standalone::{self, Standalone, StandaloneConfig},
@@ -105,6 +105,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     tokio::select! {
         () = agent.until_trusted() => {}
+        () = &mut stop => return Ok(()),
+    }
+    tokio::select! {
+        () = services.sensors.first_reading(sensors::FIRST_READING) => {}
         () = &mut stop => return Ok(()),
     }
     services.sensors.refresh_services().await;

@@ -26,10 +26,12 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Maximum wait for the system services' answers.
 const SERVICES_ANSWER: Duration = Duration::from_secs(2);
+/// Maximum wait for the first reading of the system services.
+pub(crate) const FIRST_READING: Duration = Duration::from_secs(10);
 
 /// A request to ask the services again; the requester waits until it is dropped.
 type RefreshRequest = oneshot::Sender<()>;
@@ -42,6 +44,8 @@ pub(crate) struct Sensors {
     /// What was measured here last.
     measured: Mutex<Readings>,
     services: Mutex<ServiceReadings>,
+    /// Whether all services that run have been read once.
+    services_read: watch::Sender<bool>,
     /// Asks the system services to report again.
     refresh: OnceLock<mpsc::Sender<RefreshRequest>>,
     /// Desktop programs' reports about the screen.
@@ -58,6 +62,7 @@ impl Sensors {
             content,
             measured: Mutex::default(),
             services: Mutex::default(),
+            services_read: watch::Sender::new(!cfg!(target_os = "linux")),
             refresh: OnceLock::new(),
             screen: Arc::new(ScreenReports::new(Arc::clone(&notifier))),
             notifier,
@@ -117,11 +122,44 @@ impl Sensors {
         drop(self.refresh.get().map(|refresh| refresh.try_send(done)));
         async move { drop(tokio::time::timeout(SERVICES_ANSWER, answered).await) }
     }
+    /// Waits until the conditions that services report are known: without them, a metered network would look like any
+    /// other. If a service does not answer, ends after `most`; its values then count as unknown.
+    pub(crate) async fn first_reading(&self, most: Duration) {
+        let mut read = self.services_read.subscribe();
+        if tokio::time::timeout(most, read.wait_for(|read| *read)).await.is_err() {
+            tracing::warn!(
+                "a system service does not answer (power, network or sessions); continuing without its values"
+            );
+            self.set_services_read();
+        }
+    }
+    /// Returns whether all services that run have been read once.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no services are listened to here yet"))]
+    fn has_read_services(&self) -> bool {
+        *self.services_read.borrow()
+    }
+    /// Ends the wait for the first reading.
+    fn set_services_read(&self) {
+        self.services_read.send_replace(true);
+    }
     /// Takes the services' present values.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no services are listened to here yet"))]
     fn set_service_values(&self, values: ServiceValues) {
         if lock(&self.services).update(values, self.now()) {
             self.notifier.notify_scheduler();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn services_that_do_not_answer_are_waited_for_once_and_not_for_ever() {
+        let sensors = Sensors::new(PathBuf::new(), Arc::new(ChangeNotifier::default()));
+        sensors.first_reading(Duration::from_millis(20)).await;
+        sensors.first_reading(Duration::MAX).await;
+        assert!(sensors.has_read_services());
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 use zbus::{
     blocking::{Connection, connection::Builder},
@@ -140,11 +141,13 @@ pub(crate) const HOME: &str = "c0a8f3d2-0000-4000-8000-000000000002";
 struct Manager {
     metered: u32,
     primary: &'static str,
+    answer_after: Duration,
 }
 #[interface(name = "org.freedesktop.NetworkManager")]
 impl Manager {
     #[zbus(property)]
     fn metered(&self) -> u32 {
+        std::thread::sleep(self.answer_after);
         self.metered
     }
     #[zbus(property)]
@@ -177,9 +180,14 @@ impl Networks {
         let [phone, home] = Self::ACTIVE;
         let all = [(phone, Leads { id: "Phone", uuid: PHONE }), (home, Leads { id: "Phone", uuid: HOME })];
         let service = bus.serve("org.freedesktop.NetworkManager", all);
-        let manager = Manager { metered: 1, primary: phone };
+        let manager = Manager { metered: 1, primary: phone, answer_after: Duration::ZERO };
         service.object_server().at(Self::PATH, manager).expect("the object path is free");
         Self(service)
+    }
+    /// Makes the service slow.
+    pub(crate) fn answer_after(&self, time: Duration) {
+        let manager = self.0.object_server().interface::<_, Manager>(Self::PATH).expect("the interface is registered");
+        manager.get_mut().answer_after = time;
     }
     /// Makes the line at home the primary connection; it has the same name as the phone.
     pub(crate) fn at_home(&self) {

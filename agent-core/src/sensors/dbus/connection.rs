@@ -3,9 +3,10 @@
 
 use super::{
     message::{self, Call, HEADER_BYTES, Message},
-    value::{Properties, Value},
+    value::Value,
 };
 use std::{
+    collections::BTreeMap,
     io,
     os::{
         linux::net::SocketAddrExt,
@@ -24,10 +25,14 @@ use tokio::{
 
 /// The default address of the bus (D-Bus specification, "System message bus").
 const DEFAULT_ADDRESS: &str = "unix:path=/var/run/dbus/system_bus_socket";
-/// A service that does not answer within this time counts as unknown.
-const ANSWER: Duration = Duration::from_secs(1);
+/// Maximum wait for the answers of bus and services.
+const ANSWER: Duration = Duration::from_secs(3);
 /// Maximum length of a line during authentication (bytes).
 const MAX_AUTH_LINE: usize = 512;
+
+/// A service's answer to a call: the values, or `None` for an error reply, as when the service does not run.
+/// [`io::ErrorKind::TimedOut`]: it did not answer in time.
+pub(super) type Answer = io::Result<Option<Vec<Value>>>;
 
 /// A connection to the bus.
 pub(super) struct Connection {
@@ -80,39 +85,51 @@ impl Connection {
         let named = self.call_bus("Hello", &[]).await?;
         named.map(drop).ok_or_else(|| invalid_data("the bus assigned no name"))
     }
-    async fn call_bus(&mut self, member: &str, arguments: &[&str]) -> io::Result<Option<Vec<Value>>> {
+    async fn call_bus(&mut self, member: &str, arguments: &[&str]) -> Answer {
         let interface = "org.freedesktop.DBus";
-        self.call(Call { to: interface, path: "/org/freedesktop/DBus", interface, member, arguments }).await
+        let call = Call { to: interface, path: "/org/freedesktop/DBus", interface, member, arguments };
+        let [answer] = self.call_all([call]).await?;
+        answer
     }
     /// Subscribes to the signals that match this rule.
     pub(super) async fn add_match(&mut self, rule: &str) -> io::Result<()> {
         self.call_bus("AddMatch", &[rule]).await.map(drop)
     }
-    /// Reads the properties of an object; `None` when its service does not run, does not know it, or does not answer.
-    pub(super) async fn properties(&mut self, to: &str, path: &str, interface: &str) -> io::Result<Option<Properties>> {
-        let all = "org.freedesktop.DBus.Properties";
-        let values = self.call(Call { to, path, interface: all, member: "GetAll", arguments: &[interface] }).await?;
-        Ok(values.as_deref().and_then(<[Value]>::first).map(Properties::from_dictionary))
-    }
-    /// Calls a method. Returns `None` for an error reply, or when no reply arrives in time.
+    /// Calls several methods at once, so that a slow service costs the others no more than its own time.
     ///
     /// # Errors
     /// When the connection is lost.
-    pub(super) async fn call(&mut self, call: Call<'_>) -> io::Result<Option<Vec<Value>>> {
-        self.serial += 1;
-        let serial = self.serial;
-        self.stream.write_all(&call.encode(serial)).await?;
-        let answer = async {
-            loop {
+    pub(super) async fn call_all<const N: usize>(&mut self, calls: [Call<'_>; N]) -> io::Result<[Answer; N]> {
+        let answers = self.call_each(&calls).await?;
+        Ok(answers.try_into().expect("each call has one answer"))
+    }
+    /// Does the same as [`Self::call_all`] for any number of calls.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(super) async fn call_each(&mut self, calls: &[Call<'_>]) -> io::Result<Vec<Answer>> {
+        let mut pending = BTreeMap::new();
+        for (index, call) in calls.iter().enumerate() {
+            self.serial += 1;
+            self.stream.write_all(&call.encode(self.serial)).await?;
+            pending.insert(self.serial, index);
+        }
+        let mut answers: Vec<Answer> = calls.iter().map(|_| Err(io::ErrorKind::TimedOut.into())).collect();
+        let collect = async {
+            while !pending.is_empty() {
                 match self.next_message().await? {
-                    Message::Answer { to, values } if to == serial => return Ok(values),
+                    Message::Answer { to, values } => {
+                        // Late replies to earlier calls are not pending.
+                        pending.remove(&to).into_iter().for_each(|index| answers[index] = Ok(values.clone()));
+                    }
                     Message::Signal => self.has_changed = true,
-                    // Late replies to earlier calls, among others.
-                    _ => {}
+                    Message::Other => {}
                 }
             }
+            Ok(())
         };
-        timeout(ANSWER, answer).await.unwrap_or(Ok(None))
+        timeout(ANSWER, collect).await.unwrap_or(io::Result::Ok(()))?;
+        Ok(answers)
     }
     /// Waits for the next change. It is cancel-safe.
     ///

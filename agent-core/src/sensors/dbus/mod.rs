@@ -4,15 +4,17 @@
 //! The agent listens to the bus as long as it runs, because an offer must be judged before there is time to ask.
 //! Changes of these four are rare. Frequent changes, such as the battery's charge, are not listened to but read again
 //! while there is work ([`Sensors::refresh_services`]). The same goes for the idle times of terminals, which no service
-//! announces. A missing bus or service means unknown values and is not reported.
+//! announces. A missing bus or service means unknown values and is not reported. A service that does not answer keeps its
+//! last value.
 
 mod connection;
 mod message;
 mod parse;
 mod value;
 
-use crate::sensors::{RefreshRequest, Sensors, services::ServiceValues};
-use connection::Connection;
+use crate::sensors::{RefreshRequest, Sensors, power::Battery, services::ServiceValues};
+use banyan_proto::schedule::{Network, Presence};
+use connection::{Answer, Connection};
 use message::Call;
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -20,24 +22,33 @@ use value::{Properties, Value};
 
 /// An object on the bus that this agent reads.
 #[derive(Clone, Copy)]
-struct BusObject {
-    service: &'static str,
-    path: &'static str,
-    interface: &'static str,
+struct BusObject<'a> {
+    service: &'a str,
+    path: &'a str,
+    interface: &'a str,
 }
 
-const UPOWER: BusObject = BusObject {
+impl BusObject<'_> {
+    /// Returns the call that reads the object's properties.
+    fn get_all(&self) -> Call<'_> {
+        let Self { service, path, interface } = self;
+        let arguments = std::slice::from_ref(interface);
+        Call { to: service, path, interface: "org.freedesktop.DBus.Properties", member: "GetAll", arguments }
+    }
+}
+
+const UPOWER: BusObject<'static> = BusObject {
     service: "org.freedesktop.UPower",
     path: "/org/freedesktop/UPower",
     interface: "org.freedesktop.UPower",
 };
-const BATTERY: BusObject = BusObject {
+const BATTERY: BusObject<'static> = BusObject {
     service: "org.freedesktop.UPower",
     path: "/org/freedesktop/UPower/devices/DisplayDevice",
     interface: "org.freedesktop.UPower.Device",
 };
 /// The power profiles by their current name, and by the previous one.
-const PROFILES: [BusObject; 2] = [
+const PROFILES: [BusObject<'static>; 2] = [
     BusObject {
         service: "org.freedesktop.UPower.PowerProfiles",
         path: "/org/freedesktop/UPower/PowerProfiles",
@@ -49,13 +60,13 @@ const PROFILES: [BusObject; 2] = [
         interface: "net.hadess.PowerProfiles",
     },
 ];
-const NETWORK: BusObject = BusObject {
+const NETWORK: BusObject<'static> = BusObject {
     service: "org.freedesktop.NetworkManager",
     path: "/org/freedesktop/NetworkManager",
     interface: "org.freedesktop.NetworkManager",
 };
 const ACTIVE_CONNECTION: &str = "org.freedesktop.NetworkManager.Connection.Active";
-const LOGIND: BusObject = BusObject {
+const LOGIND: BusObject<'static> = BusObject {
     service: "org.freedesktop.login1",
     path: "/org/freedesktop/login1",
     interface: "org.freedesktop.login1.Manager",
@@ -65,21 +76,37 @@ const SESSION: &str = "org.freedesktop.login1.Session";
 const MAX_SESSIONS: usize = 64;
 /// Changes often come in groups: this is the wait before the values are read.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Wait before a connection is made again while the services have not been read yet.
+const RECONNECT: Duration = Duration::from_millis(250);
 
-/// Listens to the services until the channel closes, and reads their values again on request.
+/// Listens to the services until the channel closes, and reads their values again on request. Until the services have
+/// been read once, a lost connection is made again without a request.
 pub(super) async fn run(sensors: Arc<Sensors>, mut requests: mpsc::Receiver<RefreshRequest>) {
     let mut pending = None;
     loop {
-        if let Err(error) = listen(&sensors, &mut requests, pending).await {
+        if let Err(error) = listen(&sensors, &mut requests, pending.take()).await {
             tracing::debug!(%error, "no connection to the system bus");
         }
-        // The connection is lost or never existed: earlier reports no longer count. Reconnect at the next request.
+        // The connection is lost or never existed: earlier reports no longer count.
         sensors.set_service_values(ServiceValues::default());
+        if !sensors.has_read_services() {
+            tokio::time::sleep(RECONNECT).await;
+            continue;
+        }
         pending = requests.recv().await;
         if pending.is_none() {
             return;
         }
     }
+}
+
+/// Connects to the bus. If there is none, its services count as read.
+async fn connect(sensors: &Sensors) -> io::Result<Connection> {
+    let connected = Connection::connect().await;
+    if connected.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::TimedOut) {
+        sensors.set_services_read();
+    }
+    connected
 }
 
 /// Listens until the connection is lost. Drops `pending` once all values have been read.
@@ -88,13 +115,21 @@ async fn listen(
     requests: &mut mpsc::Receiver<RefreshRequest>,
     mut pending: Option<RefreshRequest>,
 ) -> io::Result<()> {
-    let mut connection = Connection::connect().await?;
+    let mut connection = connect(sensors).await?;
     for rule in rules() {
         connection.add_match(&rule).await?;
     }
+    let mut values = ServiceValues::default();
     loop {
-        sensors.set_service_values(read_values(&mut connection).await?);
+        let is_complete = read_values(&mut connection, &mut values).await?;
+        sensors.set_service_values(values.clone());
+        if is_complete {
+            sensors.set_services_read();
+        }
         drop(pending.take());
+        if !sensors.has_read_services() {
+            continue;
+        }
         tokio::select! {
             changed = connection.next_change() => {
                 changed?;
@@ -131,46 +166,79 @@ fn rules() -> impl Iterator<Item = String> {
     own.into_iter().chain([sessions]).chain(session_changes).chain(services)
 }
 
-async fn read_values(connection: &mut Connection) -> io::Result<ServiceValues> {
-    let mut values = ServiceValues::default();
-    if let Some(manager) = read_object(connection, UPOWER).await? {
-        let display = read_object(connection, BATTERY).await?;
-        values.battery = parse::battery(&manager, display.as_ref());
-    }
-    for profiles in PROFILES {
-        if let Some(profiles) = read_object(connection, profiles).await? {
-            values.saver = parse::power_saver(&profiles);
-            break;
+/// Reads all values. Returns whether every service that runs has answered; one that has not keeps its value.
+async fn read_values(connection: &mut Connection, values: &mut ServiceValues) -> io::Result<bool> {
+    let BusObject { service: to, path, interface } = LOGIND;
+    let list_sessions = Call { to, path, interface, member: "ListSessions", arguments: &[] };
+    let [current_profiles, previous_profiles] = PROFILES.each_ref().map(BusObject::get_all);
+    let [upower, display, current_profiles, previous_profiles, networks, sessions] = connection
+        .call_all([
+            UPOWER.get_all(),
+            BATTERY.get_all(),
+            current_profiles,
+            previous_profiles,
+            NETWORK.get_all(),
+            list_sessions,
+        ])
+        .await?;
+    let answered = [
+        replace(&mut values.battery, battery(upower, display))?,
+        replace(&mut values.saver, power_saver(current_profiles, previous_profiles))?,
+        replace(&mut values.network, read_network(connection, networks).await)?,
+        replace(&mut values.presence, read_presence(connection, sessions).await)?,
+    ];
+    Ok(!answered.contains(&false))
+}
+
+/// Takes a service's answer. Returns whether there was one.
+fn replace<T>(value: &mut Option<T>, answer: io::Result<Option<T>>) -> io::Result<bool> {
+    match answer {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+        answer => {
+            *value = answer?;
+            Ok(true)
         }
     }
-    if let Some(manager) = read_object(connection, NETWORK).await?
-        && let Some(path) = manager.text("PrimaryConnection").filter(|path| *path != "/")
-        && let Some(primary) = connection.properties(NETWORK.service, path, ACTIVE_CONNECTION).await?
-    {
-        values.network = parse::network(&manager, &primary);
-    }
-    if let Some(sessions) = read_sessions(connection).await? {
-        values.presence = parse::presence(&sessions);
-    }
-    Ok(values)
 }
 
-async fn read_object(connection: &mut Connection, object: BusObject) -> io::Result<Option<Properties>> {
-    connection.properties(object.service, object.path, object.interface).await
+/// Returns the properties of an object; `None` when its service does not run or does not know it.
+fn properties(answer: Answer) -> io::Result<Option<Properties>> {
+    Ok(answer?.as_deref().and_then(<[Value]>::first).map(Properties::from_dictionary))
 }
 
-/// Returns logind's sessions; `None` when it does not run.
-async fn read_sessions(connection: &mut Connection) -> io::Result<Option<Vec<Properties>>> {
-    let BusObject { service, path, interface } = LOGIND;
-    let list = Call { to: service, path, interface, member: "ListSessions", arguments: &[] };
-    let Some(listed) = connection.call(list).await? else { return Ok(None) };
+fn battery(upower: Answer, display: Answer) -> io::Result<Option<Battery>> {
+    let Some(manager) = properties(upower)? else { return Ok(None) };
+    Ok(parse::battery(&manager, properties(display)?.as_ref()))
+}
+
+fn power_saver(current: Answer, previous: Answer) -> io::Result<Option<bool>> {
+    let profiles = properties(current)?;
+    let profiles = if profiles.is_some() { profiles } else { properties(previous)? };
+    Ok(profiles.as_ref().and_then(parse::power_saver))
+}
+
+async fn read_network(connection: &mut Connection, networks: Answer) -> io::Result<Option<Network>> {
+    let Some(manager) = properties(networks)? else { return Ok(None) };
+    let Some(path) = manager.text("PrimaryConnection").filter(|path| *path != "/") else { return Ok(None) };
+    let primary = BusObject { service: NETWORK.service, path, interface: ACTIVE_CONNECTION };
+    let [primary] = connection.call_all([primary.get_all()]).await?;
+    Ok(properties(primary)?.and_then(|primary| parse::network(&manager, &primary)))
+}
+
+/// Returns whether a person is present, by logind's sessions; `None` when it does not run.
+async fn read_presence(connection: &mut Connection, listed: Answer) -> io::Result<Option<Presence>> {
+    let Some(listed) = listed? else { return Ok(None) };
     // Each entry is (id, user's number, user's name, seat, path).
     let path = |session: &Value| Some(session.list()?.get(4)?.text()?.to_owned());
     let listed = listed.first().and_then(Value::list).unwrap_or_default();
+    let paths: Vec<_> = listed.iter().filter_map(path).take(MAX_SESSIONS).collect();
+    let objects: Vec<_> =
+        paths.iter().map(|path| BusObject { service: LOGIND.service, path, interface: SESSION }).collect();
+    let calls: Vec<_> = objects.iter().map(BusObject::get_all).collect();
     let mut sessions = Vec::new();
-    for path in listed.iter().filter_map(path).take(MAX_SESSIONS) {
+    for answer in connection.call_each(&calls).await? {
         // A session that has ended since is skipped.
-        sessions.extend(connection.properties(LOGIND.service, &path, SESSION).await?);
+        sessions.extend(properties(answer)?);
     }
-    Ok(Some(sessions))
+    Ok(parse::presence(&sessions))
 }
