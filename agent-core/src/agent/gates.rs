@@ -3,6 +3,7 @@
 use super::NodeSlot;
 use crate::{
     pipeline::{active_order::ActiveOrder, active_orders::ActiveOrders},
+    platform,
     scheduling::{
         Schedule, ScheduleInputs,
         decisions::{SentDecisions, SpeedLimits},
@@ -13,6 +14,7 @@ use banyan_proto::{
     schedule::{By, Gate, GiveWay, Why},
     size::format_size,
 };
+use banyan_schedule::DiskSpace;
 use banyan_swarm::io::{Input, OrderInput};
 use banyan_wire::lock::lock;
 use std::sync::{Arc, Mutex};
@@ -87,7 +89,19 @@ impl Gates {
                 )
             }
             Gate::Closed { because: Why::DiskUnknown, .. } => format!("cannot read how much space is free at {place}"),
-            _ => format!("the disk of {place} was full when content was to be stored"),
+            // A quota, or a disk that others fill and empty.
+            _ => {
+                let missing = active.missing_bytes();
+                let wanted =
+                    format!("{} ({missing} bytes) are still needed on the disk of {place}", format_size(missing));
+                match platform::disk_space(self.schedule.content_folder()) {
+                    Some(DiskSpace { free, .. }) => format!(
+                        "{wanted}, which refused content although {} ({free} bytes) are free there",
+                        format_size(free)
+                    ),
+                    None => format!("{wanted}, which is full"),
+                }
+            }
         }
     }
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.

@@ -75,6 +75,10 @@ pub struct Timings {
     pub server_retry: Duration,
     /// The longest pause before the server is asked for content again. Default 15 s.
     pub server_retry_max: Duration,
+    /// The first pause after a chunk could not be stored; doubles up to `disk_retry_max`. Default 1 s.
+    pub disk_retry: Duration,
+    /// The longest pause after a chunk could not be stored. Default 15 s.
+    pub disk_retry_max: Duration,
     /// The first pause before a receipt or an install permit is requested again; doubles up to `request_retry_max`.
     /// Default 2 s.
     pub request_retry: Duration,
@@ -112,6 +116,8 @@ impl Default for Timings {
             server_jitter: ms(400),
             server_retry: s(1),
             server_retry_max: s(15),
+            disk_retry: s(1),
+            disk_retry_max: s(15),
             request_retry: s(2),
             request_retry_max: s(60),
             install_permit_max_age: s(600),

@@ -124,8 +124,26 @@ impl Order {
     pub(crate) fn on_stored(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, held: u32) {
         if let Some(stripe) = self.stripe_mut(stripe) {
             stripe.source_mut().on_stored(ctx, link, held);
+            if self.state == OrderState::Receiving && self.gates.receive.is_ok() {
+                self.reported_wait = None;
+            }
             self.report_progress(ctx);
         }
+    }
+    /// Handles a chunk that this machine could not store: it reports why, and receives nothing for a moment. The sender
+    /// is not to blame.
+    pub(crate) fn on_not_stored(
+        &mut self,
+        ctx: &mut Context<'_>,
+        link: Link,
+        stripe: u8,
+        reason: Reason,
+        detail: String,
+    ) {
+        if let Some(stripe) = self.stripe_mut(stripe) {
+            stripe.source_mut().pause(ctx, link, reason);
+        }
+        self.report_waiting(ctx, Some(reason), detail);
     }
     /// Reports progress when at least a tenth more is here than last time, and not more often than the configured
     /// interval.

@@ -97,6 +97,11 @@ impl SwarmState {
             LinkInput::Stored { link, stripe, held } => {
                 self.with_order(stripe.order, |ctx, order| order.on_stored(ctx, link, stripe.stripe, held));
             }
+            LinkInput::NotStored { link, reason, detail } => {
+                if let Some((mut ctx, order, info)) = self.order_of_link(link) {
+                    order.on_not_stored(&mut ctx, link, info.stripe.stripe, reason, detail);
+                }
+            }
             LinkInput::BadChunk(link, index) => {
                 if let Some((mut ctx, order, info)) = self.order_of_link(link) {
                     order.on_bad_chunk(&mut ctx, link, info, index);

@@ -48,6 +48,8 @@ pub(crate) enum PeerEvent {
     Control(Control, MessageShare),
     /// A chunk was verified and stored; `held` chunks of the stripe are now held.
     Stored { stripe: StripeId, held: u32, bytes: u64 },
+    /// A chunk could not be stored on this machine, with a reason and the system's error.
+    NotStored(Reason, String),
     /// A chunk with this index does not match the publisher's hash.
     BadChunk(u32),
     /// The sender is alive, and says what it has.
@@ -152,7 +154,9 @@ async fn read(
                     }
                     Err(error @ ContentError::OutOfOrder { .. }) => return (Reason::ProtocolBroken, error.to_string()),
                     Err(ContentError::Disk(error)) => {
-                        return (Reason::of_disk_error(&error), error.to_string());
+                        let reason = Reason::of_disk_error(&error);
+                        context.deliver(PeerEvent::NotStored(reason, error.to_string())).await;
+                        return (reason, error.to_string());
                     }
                 }
             }
@@ -320,6 +324,28 @@ mod tests {
     fn limits(bandwidth_yield: Arc<BandwidthYield>) -> ReceiveLimits {
         let frames = FrameLimits::new(banyan_proto::limits::CONTROL_BYTES);
         ReceiveLimits { rate: Arc::default(), bandwidth_yield, frames, measurement: Arc::default() }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_is_this_machines_trouble_and_not_the_senders() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::from(listener.accept().await.unwrap().0);
+        let control = socket.control();
+        let artifact = crate::content::tests::sample(&[7; 400 << 10]);
+        let length = artifact.chunk_size as usize;
+        // Every write to this file fails as on a full disk.
+        let content = Arc::new(ArtifactFile::resume(std::path::Path::new("/dev/full"), artifact, 1).unwrap());
+        let stripe = StripeId { order: banyan_proto::OrderId([1; 16]), stripe: 0 };
+        let pull = Arc::new(Mutex::new(Some((stripe, content))));
+        let (events, mut received) = mpsc::channel(4);
+        let reading = tokio::spawn(run(sender_link(), socket, control, pull, events, limits(Arc::default())));
+        sender.write_all(&chunk_header(0, length)).await.unwrap();
+        sender.write_all(&vec![7; length]).await.unwrap();
+        let (_, event) = timeout(20 * ALIVE_INTERVAL, received.recv()).await.expect("an event").unwrap();
+        assert!(matches!(event, PeerEvent::NotStored(Reason::DiskFull, _)), "{event:?}");
+        reading.abort();
     }
 
     /// Less data arrives in all that time than the socket wakes for; the low speed is the fault under test.

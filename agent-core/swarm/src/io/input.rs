@@ -64,6 +64,15 @@ pub enum LinkInput {
         /// The number of chunks now held, counted from the first without a gap.
         held: u32,
     },
+    /// A chunk arrived over this link, and this machine could not store it.
+    NotStored {
+        /// The link it arrived on.
+        link: Link,
+        /// What is wrong with this machine's disk.
+        reason: Reason,
+        /// What the reason's text does not say.
+        detail: String,
+    },
     /// A chunk with this index in the file arrived over this link and does not match the publisher's hash.
     BadChunk(Link, u32),
     /// The sender on this link is alive, and says what it has.

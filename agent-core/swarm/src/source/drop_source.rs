@@ -45,6 +45,18 @@ impl Source {
         self.state = SourceState::Searching { next: ctx.now, server_due: false };
         self.reset_probe_timer(ctx);
     }
+    /// Stops receiving for a moment, because this machine cannot store what arrives over the link. No source failed.
+    pub(crate) fn pause(&mut self, ctx: &mut Context<'_>, link: Link, reason: Reason) {
+        if self.is_complete() || !self.uses_link(link) {
+            return;
+        }
+        if let Some(stream) = self.take_stream(ctx) {
+            ctx.close(stream.link, reason);
+        }
+        let timings = &ctx.config.timings;
+        let pause = self.disk_delay.next(timings.disk_retry, timings.disk_retry_max, &mut ctx.effects.jitter);
+        self.state = SourceState::Searching { next: ctx.now + pause, server_due: false };
+    }
     /// Reduces the held count after the disk lost chunks.
     pub(crate) fn lose_chunks(&mut self, ctx: &mut Context<'_>, held: u32) {
         if held >= self.held {

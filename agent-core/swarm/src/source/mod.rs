@@ -94,6 +94,8 @@ pub(crate) struct Source {
     alternate_parent: Option<MachineId>,
     server_delay: RetryDelay,
     server_retry_at: Now,
+    /// The pauses while this machine cannot store what arrives.
+    disk_delay: RetryDelay,
     rate: Rate,
     /// When to check with another source whether more chunks exist, and the pause between checks.
     probe_at: Now,
@@ -128,6 +130,7 @@ impl Source {
             alternate_parent: None,
             server_delay: RetryDelay::default(),
             server_retry_at: Now::ZERO,
+            disk_delay: RetryDelay::default(),
             rate: Rate::default(),
             probe_at: now,
             probe_delay: RetryDelay::default(),

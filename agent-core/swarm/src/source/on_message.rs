@@ -201,6 +201,7 @@ impl Source {
             stream.has_nothing_new = false;
         });
         if arrived > 0 {
+            self.disk_delay = RetryDelay::default();
             self.rate.record(now, arrived, ctx.config.timings.stall_timeout);
             self.reset_probe_timer(ctx);
             if let SourceState::Probing(stream, attempt, _) = self.state

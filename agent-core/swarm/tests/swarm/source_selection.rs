@@ -216,6 +216,31 @@ fn a_silent_source_is_dropped_after_three_seconds_and_retried_much_later() {
 }
 
 #[test]
+fn a_chunk_that_cannot_be_stored_is_reported_and_no_source_is_blamed() {
+    let mut one = One::fed();
+    let full = |link| LinkInput::NotStored { link, reason: Reason::DiskFull, detail: String::new() };
+    let waits = Event::Waits { reason: Reason::DiskFull, detail: String::new() };
+    let report = Action::Report(crate::simulated_network::ORDER, waits);
+    let (mut link, mut pauses) = (Link(2), Vec::new());
+    for attempt in 0..8 {
+        one.give(full(link));
+        assert!(one.seen.contains(&Action::Close(link, Reason::DiskFull)));
+        assert_eq!(one.seen.contains(&report), attempt == 0, "it is reported once");
+        let before = one.now;
+        let (who, next) = one.dials();
+        assert_eq!(who, 3, "the source did nothing wrong");
+        pauses.push(one.now - before);
+        one.serves(next);
+        link = next;
+    }
+    assert!(pauses[0] >= Duration::from_millis(500) && pauses[0] <= Duration::from_secs(1), "{pauses:?}");
+    assert!(pauses[7] > Duration::from_secs(7) && pauses[7] <= Duration::from_secs(15), "{pauses:?}");
+    one.give(LinkInput::Stored { link, stripe: stripe(0), held: 1 });
+    one.give(full(link));
+    assert!(one.seen.contains(&report), "it is a new trouble after a chunk was stored");
+}
+
+#[test]
 fn bytes_of_a_large_chunk_are_a_sign_of_life() {
     let mut one = One::fed();
     for _ in 0..14 {

@@ -149,6 +149,11 @@ impl<H: Host> NodeLoop<H> {
                 self.host.received(stripe.order, source, bytes);
                 self.input(LinkInput::Stored { link, stripe, held });
             }
+            // The host describes a full disk, with its place and amounts.
+            PeerEvent::NotStored(Reason::DiskFull, _) => {
+                self.input(LinkInput::NotStored { link, reason: Reason::DiskFull, detail: String::new() });
+            }
+            PeerEvent::NotStored(reason, detail) => self.input(LinkInput::NotStored { link, reason, detail }),
             PeerEvent::BadChunk(index) => self.input(LinkInput::BadChunk(link, index)),
             PeerEvent::Heartbeat(heartbeat) => self.input(LinkInput::Heartbeat(link, heartbeat)),
             PeerEvent::Alive => self.input(LinkInput::Alive(link)),
