@@ -30,6 +30,11 @@ pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
     sys::disk_space(folder)
 }
 
+/// Returns how many bytes of the disk a file takes; 0 if there is no such file.
+pub(crate) fn stored_bytes(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |found| sys::stored_bytes(&found))
+}
+
 /// Checks that an artifact of this many bytes fits on the disk that contains a folder.
 ///
 /// # Errors

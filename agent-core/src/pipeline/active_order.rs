@@ -8,7 +8,7 @@ use banyan_wire::{content::ArtifactFile, verify::VerifiedArtifact};
 use std::{
     collections::BTreeMap,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -93,6 +93,11 @@ fn transfers(amounts: &BTreeMap<MachineId, Amount>) -> Vec<Transfer> {
 }
 
 impl ActiveOrder {
+    /// Returns the path of an artifact's file: one for each artifact, not for each order, so chunks from an earlier order
+    /// are not downloaded again.
+    pub(crate) fn content_path(folder: &Path, artifact: &Artifact) -> PathBuf {
+        folder.join(artifact.digest.to_string())
+    }
     /// Opens the file of an order that passed every check, and counts the chunks already here.
     ///
     /// # Errors
@@ -104,8 +109,7 @@ impl ActiveOrder {
         release: ReleaseProof,
         artifact: Artifact,
     ) -> io::Result<Self> {
-        // One file per artifact, not per order: chunks from an earlier order are not downloaded again.
-        let path = folder.join(artifact.digest.to_string());
+        let path = Self::content_path(folder, &artifact);
         let stripes = u8::try_from(order.stripes.len()).unwrap_or(1);
         let content = Arc::new(ArtifactFile::resume(&path, artifact, stripes)?);
         if order.spread.withholds() {

@@ -215,7 +215,9 @@ impl OfferStage {
             let detail = format!("the file is for {}, but this machine is {}", artifact.platform, self.platform);
             return Err(OfferError::refused(Reason::WrongPlatform, &detail));
         }
-        platform::check_free_space(&self.folder, artifact.size)
+        // Chunks that are here from an earlier order take no more room.
+        let here = platform::stored_bytes(&ActiveOrder::content_path(&self.folder, &artifact));
+        platform::check_free_space(&self.folder, artifact.size.saturating_sub(here))
             .map_err(|detail| OfferError::Deferred { reason: Reason::DiskFull, detail })?;
         Ok(ActiveOrder::open(&self.folder, order, signed, release, artifact)?)
     }

@@ -16,6 +16,11 @@ pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
     Some(DiskSpace { free: disk.available_space(), size: disk.total_space() })
 }
 
+/// Returns how many bytes of the disk a file takes: its length, because holes are not known.
+pub(crate) fn stored_bytes(found: &fs::Metadata) -> u64 {
+    found.len()
+}
+
 /// Returns the options unchanged: who may read a file follows from its folder.
 pub(crate) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     options

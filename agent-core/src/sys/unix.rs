@@ -4,7 +4,7 @@ use banyan_schedule::DiskSpace;
 use std::{
     fs::{self, OpenOptions, Permissions},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +15,11 @@ pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
     let about = nix::sys::statvfs::statvfs(folder).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(about.fragment_size());
     Some(DiskSpace { free: bytes(about.blocks_available()), size: bytes(about.blocks()) })
+}
+
+/// Returns how many bytes of the disk a file takes. Its holes take none.
+pub(crate) fn stored_bytes(found: &fs::Metadata) -> u64 {
+    found.blocks().saturating_mul(512).min(found.len())
 }
 
 /// Makes a file that is created with these options readable by this user only.

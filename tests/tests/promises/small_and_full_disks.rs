@@ -70,6 +70,21 @@ fn a_machine_first_started_on_a_full_disk_joins_once_there_is_room() {
 }
 
 #[test]
+fn content_that_is_here_needs_no_room() {
+    let Some((network, disk)) = start() else { return };
+    network.publish("hello", "1.0", 60_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_for_status(&deployment, "1.0 is installed", is_finished);
+    // Enough for the machine to go on, and too little for the file once more.
+    let _filler = disk.fill(40 * MB);
+    let deployment = network.deploy("hello", "all", 2);
+    let status = network.wait_for_status(&deployment, "it is there already", |status| {
+        is_finished(status) || status.addressees[0].reason == Some(Reason::DiskFull)
+    });
+    assert_eq!(status.addressees[0].reason, None, "{status:#?}");
+}
+
+#[test]
 fn a_disk_that_fills_up_during_a_transfer_is_waited_for() {
     let Some((network, disk)) = start() else { return };
     // Slow enough that the disk can be filled meanwhile.
