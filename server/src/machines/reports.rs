@@ -59,12 +59,16 @@ impl Reports {
             }
         }
         let finished = self.store.store_reports(machine, &arrived, UnixSeconds::now(), apply_event).await?;
-        if arrived.iter().any(|arrived| may_free_place(&arrived.report.event)) {
-            self.permit_queue.record_freed_place();
-        }
-        let claims = arrived.iter().map(|arrived| &arrived.report).filter(|report| is_about_others(report));
-        for report in claims.take(MAX_CLAIMS) {
-            self.process_claim(machine, report).await?;
+        let mut claims = 0;
+        for ArrivedReport { report, .. } in &arrived {
+            match Consequence::of(report) {
+                Consequence::FreePlace => self.permit_queue.record_freed_place(),
+                Consequence::Claim(claim) if claims < MAX_CLAIMS => {
+                    claims += 1;
+                    self.process_claim(machine, claim).await?;
+                }
+                Consequence::Claim(_) | Consequence::None => {}
+            }
         }
         for id in finished {
             info!(order = %id, "deployment finished");
@@ -84,45 +88,30 @@ impl Reports {
         }
     }
 
-    /// Processes what a machine reports about another one: a hint for administrators, never a fact about the other
-    /// machine.
-    async fn process_claim(&self, machine: MachineId, report: &Report) -> Result<(), Refusal> {
-        match (&report.event, report.order) {
-            (Event::SteppedOver { machine: over, reason, .. }, Some(id)) => {
-                let row = self.store.addressee(id, *over).await?;
-                if self.store.addressee(id, machine).await?.is_some()
+    /// Processes what a machine says about another one: a hint for administrators, never a fact about the other machine.
+    async fn process_claim(&self, machine: MachineId, claim: Claim<'_>) -> Result<(), Refusal> {
+        let to = self.registry.label(machine);
+        match claim {
+            Claim::Skipped { order, machine: over, reason } => {
+                let row = self.store.addressee(order, over).await?;
+                if self.store.addressee(order, machine).await?.is_some()
                     && row.is_some_and(|row| row.stage == Stage::Expected)
                 {
-                    let detail = format!("skipped by {}", self.registry.label(machine));
-                    let note = ProgressNote { order: id, machine: *over, reason: *reason, detail };
+                    let note = ProgressNote { order, machine: over, reason, detail: format!("skipped by {to}") };
                     self.store.note(&[note]).await?;
                 }
             }
-            (Event::BadChunk { source, index }, order) => {
-                let (from, to) = (self.registry.label(*source), self.registry.label(machine));
+            Claim::BadChunk { order, source, index } => {
+                let from = self.registry.label(source);
                 let detail =
                     format!("{to} reports a bad chunk {index} from {from}: one of the two, or the way between");
-                self.suspect(machine, *source, order, Reason::BadChunk, detail);
+                self.suspect(machine, source, order, Reason::BadChunk, detail);
             }
-            (Event::Refused { sender, reason, detail }, order) => {
-                let (from, to) = (self.registry.label(*sender), self.registry.label(machine));
+            Claim::Refused { order, sender, reason, detail } => {
+                let from = self.registry.label(sender);
                 let detail = format!("{to} reports that it refused a message of {from}: {detail}");
-                self.suspect(machine, *sender, order, *reason, detail);
+                self.suspect(machine, sender, order, reason, detail);
             }
-            // The order is missing, or the event is about the reporting machine itself.
-            (Event::SteppedOver { .. }, None)
-            | (
-                Event::Offered { .. }
-                | Event::Source { .. }
-                | Event::Progress { .. }
-                | Event::Verified { .. }
-                | Event::Authenticated
-                | Event::Installing
-                | Event::Installed { .. }
-                | Event::Waits { .. }
-                | Event::Failed { .. },
-                _,
-            ) => {}
         }
         Ok(())
     }
@@ -139,24 +128,40 @@ impl Reports {
     }
 }
 
-/// Returns whether a place to install may be free after this event (rule A9).
-fn may_free_place(event: &Event) -> bool {
-    match event {
-        Event::Installed { .. } | Event::Failed { .. } => true,
-        Event::Waits { reason, .. } => *reason != Reason::WaitsForProof,
-        Event::Offered { .. }
-        | Event::Source { .. }
-        | Event::Progress { .. }
-        | Event::Verified { .. }
-        | Event::Authenticated
-        | Event::Installing
-        | Event::Refused { .. }
-        | Event::SteppedOver { .. }
-        | Event::BadChunk { .. } => false,
-    }
+/// What a machine says about another one.
+enum Claim<'a> {
+    Skipped { order: OrderId, machine: MachineId, reason: Reason },
+    BadChunk { order: Option<OrderId>, source: MachineId, index: u32 },
+    Refused { order: Option<OrderId>, sender: MachineId, reason: Reason, detail: &'a str },
 }
 
-/// Returns whether a report says something about another machine.
-fn is_about_others(report: &Report) -> bool {
-    matches!(report.event, Event::SteppedOver { .. } | Event::BadChunk { .. } | Event::Refused { .. })
+/// What follows from a report, apart from the progress of the machine that sent it.
+enum Consequence<'a> {
+    None,
+    /// A place to install may be free (rule A9).
+    FreePlace,
+    Claim(Claim<'a>),
+}
+
+impl<'a> Consequence<'a> {
+    fn of(report: &'a Report) -> Self {
+        let order = report.order;
+        match &report.event {
+            Event::Installed { .. } | Event::Failed { .. } => Self::FreePlace,
+            Event::Waits { reason, .. } if *reason != Reason::WaitsForProof => Self::FreePlace,
+            Event::SteppedOver { machine, reason, .. } => order
+                .map_or(Self::None, |order| Self::Claim(Claim::Skipped { order, machine: *machine, reason: *reason })),
+            Event::BadChunk { source, index } => Self::Claim(Claim::BadChunk { order, source: *source, index: *index }),
+            Event::Refused { sender, reason, detail } => {
+                Self::Claim(Claim::Refused { order, sender: *sender, reason: *reason, detail })
+            }
+            Event::Offered { .. }
+            | Event::Source { .. }
+            | Event::Progress { .. }
+            | Event::Verified { .. }
+            | Event::Authenticated
+            | Event::Installing
+            | Event::Waits { .. } => Self::None,
+        }
+    }
 }
