@@ -23,7 +23,6 @@ mod mock_system_bus;
 mod networks_change;
 mod non_sharing_machine_is_bypassed;
 mod offline_machine_catches_up;
-mod power_cut_during_a_deb;
 mod publisher_keys_are_rotated;
 mod restored_server_raises_epoch;
 mod revoked_machine_is_excluded;
