@@ -13,7 +13,10 @@ use banyan_proto::{
 };
 use banyan_swarm::io::StripeId;
 use fair_scheduler::{FairScheduler, Slot};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
@@ -84,7 +87,7 @@ pub(crate) struct SentChunk {
     /// The chunk's place in its stripe.
     pub(crate) at: u32,
     pub(crate) bytes: u64,
-    /// Whether the next chunk of the pull is here already.
+    /// Whether the next chunk of the pull is here already, and only the link keeps it from being sent.
     pub(crate) is_next_waiting: bool,
 }
 
@@ -189,16 +192,20 @@ async fn send_chunk(
     let Some(ServedPull { pull, held, slot }) = serving else { return Err(WriterEnd::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
     let chunk = pull.content.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
+    let asked = Instant::now();
     let permit = slot.acquire(bytes).await;
+    let began = Instant::now();
     to.write_all(&frame::chunk_header(index, chunk.bytes().len())).await?;
     to.write_all(chunk.bytes()).await?;
     to.flush().await?;
     drop(permit);
+    // A slower receiver, which this one must not run ahead of, says nothing about this machine's own link.
+    let waits_for_others = began.duration_since(asked) > began.elapsed();
     pull.content.count_served(chunk.bytes().len());
     let stripe = StripeId { order: pull.order, stripe: pull.stripe };
     let at = pull.next;
     pull.next += 1;
-    let sent = SentChunk { stripe, at, bytes, is_next_waiting: pull.next < *held.borrow() };
+    let sent = SentChunk { stripe, at, bytes, is_next_waiting: !waits_for_others && pull.next < *held.borrow() };
     Ok(sent)
 }
 
