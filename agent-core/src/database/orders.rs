@@ -2,7 +2,8 @@
 
 use super::{Database, DatabaseError, ORDERS, decode, encode};
 use banyan_proto::{
-    AddresseeList, MachineId, Order, OrderId, Proof, Receipt, RollingCode, Signed, api::ByteSource, peer::ReleaseProof,
+    AddressHint, AddresseeList, MachineId, Order, OrderId, Proof, Receipt, RollingCode, Signed, api::ByteSource,
+    peer::ReleaseProof,
 };
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct StripeOffer {
     pub path: Vec<MachineId>,
     /// This machine's authentication code.
     pub code: RollingCode,
+    /// Where the ancestors and the heads of the parts are, for the time after a restart.
+    #[serde(default)]
+    pub hints: Vec<Signed<AddressHint>>,
 }
 
 impl Database {

@@ -140,7 +140,9 @@ impl OfferStage {
         self.orders.address_hints.learn(&offer.hints);
         let stripe = offer.stripe;
         let (sublist, proof, path, code) = (offer.sublist, offer.proof, offer.path, offer.code);
-        let part = StripeOffer { sublist, proof, path, code };
+        let heads = sublist.parts().into_iter().flatten().map(|part| part.head());
+        let hints = self.orders.address_hints.signed(proof.ancestors().chain(heads));
+        let part = StripeOffer { sublist, proof, path, code, hints };
         let active = match self.orders.get(order.id).filter(|active| active.signed == offer.order) {
             // The release was checked with the first stripe's offer and is checked again before installing.
             Some(active) => active,
@@ -244,6 +246,7 @@ impl OfferStage {
             artifact.ok_or_else(|| refused(Reason::NotPublished, "the manifest does not match the order"))?.clone();
         let active = ActiveOrder::open(&self.folder, order, record.order.clone(), record.release.clone(), artifact)?;
         for (&stripe, offer) in &record.offers {
+            self.orders.address_hints.learn(&offer.hints);
             active.add_offer(stripe, offer.clone());
         }
         for source in &record.sources {
