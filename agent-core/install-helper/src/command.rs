@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
     time::{sleep, timeout},
 };
@@ -146,22 +146,19 @@ impl ExternalCommand {
                 command.args(arguments).current_dir(&self.folder).env_clear().envs(sys::clean_environment());
                 command.envs(self.environment.iter().copied());
                 command.stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() });
-                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                let (mut output, stdout, stderr) = sys::output_pipe()?;
+                command.stdout(stdout).stderr(stderr);
                 sys::set_process_group(&mut command);
                 let mut child = command.spawn()?;
+                // Closes this process's writing ends: the pipe then ends with the last process of the program.
+                drop(command);
                 if let Some(mut stdin) = child.stdin.take() {
                     // A program that does not read its input says so itself.
                     let _ = stdin.write_all(&self.input).await;
                 }
-                let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
                 let mut is_read = false;
                 let (exit, stopped) = {
-                    let reading = async {
-                        tokio::join!(
-                            collect_output(out.as_mut(), &progress, self.scripts),
-                            collect_output(err.as_mut(), &progress, self.scripts)
-                        )
-                    };
+                    let reading = collect_output(&mut output, &progress, self.scripts);
                     tokio::pin!(reading);
                     let ended = {
                         let waiting = timeout(self.limit, wait_watching(&mut child, self.scripts, &progress));
@@ -185,13 +182,15 @@ impl ExternalCommand {
                     ended
                 };
                 if !is_read {
-                    sys::keep_reading(out, err);
+                    sys::keep_reading(output);
                 }
                 Ok((exit, stopped))
             })
             .map_err(|error| {
                 why_not_started(program, &error).unwrap_or(InstallError::Io { context: context(), source: error })
             })?;
+        // A thread that still reads is not waited for.
+        runtime.shutdown_background();
         let output = locked(&progress).end.tail();
         log.append(output.as_bytes());
         if !output.is_empty() && !output.ends_with('\n') {
@@ -268,12 +267,7 @@ async fn wait_watching(
     }
 }
 
-async fn collect_output(
-    pipe: Option<impl AsyncRead + Unpin>,
-    progress: &Mutex<Progress>,
-    scripts: Option<ScriptWatch>,
-) {
-    let Some(mut pipe) = pipe else { return };
+async fn collect_output(pipe: &mut sys::OutputReader, progress: &Mutex<Progress>, scripts: Option<ScriptWatch>) {
     let (mut buffer, mut line) = ([0; 4096], Vec::new());
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
         let mut progress = locked(progress);

@@ -2,7 +2,6 @@
 
 use cap_std::fs::Dir;
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
     libc,
     sys::{
         signal::{Signal, killpg},
@@ -21,7 +20,7 @@ use std::{
     path::Path,
     process::Stdio,
 };
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
 /// Whether [`sync_disk`] works here.
 pub(crate) const CAN_SYNC_DISK: bool = cfg!(target_os = "linux");
@@ -210,17 +209,24 @@ pub(crate) fn kill_group(group: u32) {
     }
 }
 
+/// The reading end of a program's output.
+pub(crate) type OutputReader = tokio::net::unix::pipe::Receiver;
+
+/// Returns one pipe for both outputs of a program, so that they are read in the order in which they were written.
+pub(crate) fn output_pipe() -> io::Result<(OutputReader, Stdio, Stdio)> {
+    let (reader, writer) = io::pipe()?;
+    let both = writer.try_clone()?;
+    Ok((OutputReader::from_owned_fd(reader.into())?, writer.into(), both.into()))
+}
+
 /// Lets `cat` read what processes print that a program left running, until the last of them has ended. If it cannot be
 /// started, their next write ends them.
-pub(crate) fn keep_reading(out: Option<ChildStdout>, err: Option<ChildStderr>) {
-    let pipes = [out.map(ChildStdout::into_owned_fd), err.map(ChildStderr::into_owned_fd)];
-    for pipe in pipes.into_iter().flatten().flatten() {
-        // `cat` takes a pipe that does not block for a broken one.
-        if fcntl(&pipe, FcntlArg::F_SETFL(OFlag::empty())).is_ok() {
-            let mut reader = std::process::Command::new("cat");
-            reader.env_clear().envs(clean_environment()).current_dir("/").process_group(0);
-            let _ = reader.stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        }
+pub(crate) fn keep_reading(output: OutputReader) {
+    // `cat` takes a pipe that does not block for a broken one.
+    if let Ok(pipe) = output.into_blocking_fd() {
+        let mut reader = std::process::Command::new("cat");
+        reader.env_clear().envs(clean_environment()).current_dir("/").process_group(0);
+        let _ = reader.stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     }
 }
 

@@ -62,8 +62,19 @@ pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// The reading end of a program's output.
+pub(crate) type OutputReader = tokio::fs::File;
+
+/// Returns one pipe for both outputs of a program, so that they are read in the order in which they were written.
+pub(crate) fn output_pipe() -> io::Result<(OutputReader, Stdio, Stdio)> {
+    let (reader, writer) = io::pipe()?;
+    let both = writer.try_clone()?;
+    let reader = fs::File::from(std::os::windows::io::OwnedHandle::from(reader));
+    Ok((OutputReader::from_std(reader), writer.into(), both.into()))
+}
+
 /// Does nothing: a write to a pipe without reader is only an error here.
-pub(crate) fn keep_reading(_out: Option<tokio::process::ChildStdout>, _err: Option<tokio::process::ChildStderr>) {}
+pub(crate) fn keep_reading(_output: OutputReader) {}
 
 /// Returns `true`: names that differ only in case are one name.
 pub(crate) fn ignores_case(_folder: &Path) -> bool {
