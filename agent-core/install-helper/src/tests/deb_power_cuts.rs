@@ -24,9 +24,9 @@ use std::{
 /// How many moments of an install are tried.
 const MOMENTS: u32 = 24;
 
-/// What dies.
+/// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Dies {
+enum KillScope {
     Helper,
     Everything,
 }
@@ -78,12 +78,12 @@ fn package<'a>(version: &'a str, files: &'a [(&'a str, &'a str)]) -> DebSpec<'a>
 }
 
 /// Starts the job and kills after `moment`. Then the job is sent again, as a restarted agent sends it, until it ends.
-async fn end_after_kill(machine: &TestMachine, release: &TestRelease, moment: Duration, dies: Dies) -> Outcome {
+async fn end_after_kill(machine: &TestMachine, release: &TestRelease, moment: Duration, scope: KillScope) -> Outcome {
     let mut helper = start(machine, release);
     tokio::time::sleep(moment).await;
-    match dies {
-        Dies::Helper => drop(helper.start_kill()),
-        Dies::Everything => helper.id().into_iter().for_each(|id| cut_power(i32::try_from(id).unwrap())),
+    match scope {
+        KillScope::Helper => drop(helper.start_kill()),
+        KillScope::Everything => helper.id().into_iter().for_each(|id| cut_power(i32::try_from(id).unwrap())),
     }
     helper.wait().await.unwrap();
     loop {
@@ -106,7 +106,7 @@ async fn machine_with(before: Option<&TestRelease>) -> TestMachine {
 }
 
 /// Tries every moment of the installation of a release that is then undone.
-async fn assert_undone_whenever_killed(before: Option<&TestRelease>, dies: Dies) {
+async fn assert_undone_whenever_killed(before: Option<&TestRelease>, scope: KillScope) {
     let names: Vec<String> = (0..40).map(|number| format!("usr/share/tool/{number}")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "2")).collect();
     let release = package("2", &files).release(2).probe(&["/bin/sh", "-c", "exit 1"]);
@@ -118,9 +118,9 @@ async fn assert_undone_whenever_killed(before: Option<&TestRelease>, dies: Dies)
     for moment in 0..MOMENTS {
         let machine = machine_with(before).await;
         let after = took * moment / MOMENTS;
-        let outcome = end_after_kill(&machine, &release, after, dies).await;
+        let outcome = end_after_kill(&machine, &release, after, scope).await;
         let audit = String::from_utf8(dpkg(&machine, &["--audit"]).stdout).unwrap();
-        let case = format!("{dies:?} died after {after:?} of {took:?}: {outcome:?}");
+        let case = format!("{scope:?} killed after {after:?} of {took:?}: {outcome:?}");
         // dpkg keeps the entry of a package that it has removed, or drops it.
         let state = |machine: &TestMachine| known(machine, "tool").replace("unknown not-installed ", "");
         assert_eq!((state(&machine), audit), (state(&undisturbed), String::new()), "{case}");
@@ -133,7 +133,7 @@ async fn assert_undone_whenever_killed(before: Option<&TestRelease>, dies: Dies)
 async fn a_failing_update_is_undone_whenever_the_helper_is_killed() {
     if can_install("installing debs") {
         let before = package("1", &[]).release(1);
-        assert_undone_whenever_killed(Some(&before), Dies::Helper).await;
+        assert_undone_whenever_killed(Some(&before), KillScope::Helper).await;
     }
 }
 
@@ -141,21 +141,21 @@ async fn a_failing_update_is_undone_whenever_the_helper_is_killed() {
 async fn a_failing_update_is_undone_whenever_the_power_goes() {
     if can_install("installing debs") {
         let before = package("1", &[]).release(1);
-        assert_undone_whenever_killed(Some(&before), Dies::Everything).await;
+        assert_undone_whenever_killed(Some(&before), KillScope::Everything).await;
     }
 }
 
 #[tokio::test]
 async fn a_failing_first_version_is_removed_whenever_the_helper_is_killed() {
     if can_install("installing debs") {
-        assert_undone_whenever_killed(None, Dies::Helper).await;
+        assert_undone_whenever_killed(None, KillScope::Helper).await;
     }
 }
 
 #[tokio::test]
 async fn a_failing_first_version_is_removed_whenever_the_power_goes() {
     if can_install("installing debs") {
-        assert_undone_whenever_killed(None, Dies::Everything).await;
+        assert_undone_whenever_killed(None, KillScope::Everything).await;
     }
 }
 

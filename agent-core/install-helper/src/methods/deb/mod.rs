@@ -48,7 +48,7 @@ use crate::{
             database::Database,
             dpkg::Dpkg,
             package::Package,
-            plan::{Changes, Circumstances, Overwritten},
+            plan::{Changes, Circumstances, OverwrittenFiles},
         },
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
     },
@@ -175,15 +175,16 @@ impl DebMethod {
         database: &Database,
     ) -> Result<Vec<OverwrittenPackage>, InstallError> {
         let root = self.layout.root();
-        let save = |Overwritten { package, files }: &Overwritten| -> Result<OverwrittenPackage, InstallError> {
-            let list = database.info_path(package, "list");
-            let list = list.as_deref().and_then(|list| list.strip_prefix(root).ok());
-            let paths = files.iter().cloned().chain(list.map(|list| format!("/{}", list.display()))).collect();
-            let folder = self.layout.restore_folder().join(package.id());
-            create_folder(&folder)?;
-            let saved_files = saved_files::save(paths, root, &folder)?;
-            Ok(OverwrittenPackage { name: package.name.clone(), before: database.state_of(package), saved_files })
-        };
+        let save =
+            |OverwrittenFiles { package, files }: &OverwrittenFiles| -> Result<OverwrittenPackage, InstallError> {
+                let list = database.info_path(package, "list");
+                let list = list.as_deref().and_then(|list| list.strip_prefix(root).ok());
+                let paths = files.iter().cloned().chain(list.map(|list| format!("/{}", list.display()))).collect();
+                let folder = self.layout.restore_folder().join(package.id());
+                create_folder(&folder)?;
+                let saved_files = saved_files::save(paths, root, &folder)?;
+                Ok(OverwrittenPackage { name: package.name.clone(), before: database.state_of(package), saved_files })
+            };
         changes.overwritten.iter().map(save).collect()
     }
 

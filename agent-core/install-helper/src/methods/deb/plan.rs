@@ -46,7 +46,7 @@ pub(crate) struct FileOwner {
 
 /// A package that stays, and whose files the new one takes over.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Overwritten {
+pub(crate) struct OverwrittenFiles {
     pub(crate) package: Package,
     /// The paths as this package has them.
     pub(crate) files: Vec<String>,
@@ -60,7 +60,7 @@ pub(crate) struct Changes {
     /// The packages that dpkg removes in favour of the new one.
     pub(crate) removed: Vec<Package>,
     /// The packages that lose files to the new one.
-    pub(crate) overwritten: Vec<Overwritten>,
+    pub(crate) overwritten: Vec<OverwrittenFiles>,
     /// Packages that are neither installed nor removed, and that the plan does not touch.
     pub(crate) unfinished: Vec<Package>,
 }
@@ -225,15 +225,19 @@ fn describe_missing(after: &[Package], group: &Alternatives) -> String {
 }
 
 /// Returns the packages whose files the new one takes over, and refuses a file that it may not take.
-fn overwritten(after: &[Package], new: &Package, given: &Circumstances<'_>) -> Result<Vec<Overwritten>, InstallError> {
-    let mut found: BTreeMap<String, Overwritten> = BTreeMap::new();
+fn overwritten(
+    after: &[Package],
+    new: &Package,
+    given: &Circumstances<'_>,
+) -> Result<Vec<OverwrittenFiles>, InstallError> {
+    let mut found: BTreeMap<String, OverwrittenFiles> = BTreeMap::new();
     for (path, FileOwner { package, path: own_path }) in given.owners {
         let Some(owner) = after.iter().find(|other| other.id() == *package && other.name != new.name) else { continue };
         if !new.replaces.iter().any(|relation| excludes(new, relation, owner)) {
             let detail = format!("{} contains {path}, which belongs to {}", new.label(), owner.label());
             return refuse(Reason::PackageConflict, detail);
         }
-        let of_owner = || Overwritten { package: owner.clone(), files: Vec::new() };
+        let of_owner = || OverwrittenFiles { package: owner.clone(), files: Vec::new() };
         found.entry(package.clone()).or_insert_with(of_owner).files.push(own_path.clone());
     }
     Ok(found.into_values().collect())
