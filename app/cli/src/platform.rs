@@ -2,22 +2,39 @@
 
 use std::path::Path;
 
-/// Completes when the user or the system asks this process to stop (Ctrl-C, SIGTERM, SIGHUP).
+/// Completes when the user or the system asks this process to stop (Ctrl-C, SIGTERM, or SIGHUP unless `nohup` started
+/// it).
 ///
 /// # Errors
 /// Returns an error when no signal handler can be installed.
 #[cfg(unix)]
 pub(crate) async fn wait_for_interrupt() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate, mut hangup) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // A handler would undo what `nohup` has set.
+    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+    let hung_up = async {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+        _ = hung_up => {}
     }
     Ok(())
 }
+
+/// Returns whether this process ignores SIGHUP, as Linux says. Unknown counts as no.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Completes when the user or the system asks this process to stop (Ctrl-C, Ctrl-Break, closing the console).
 ///
 /// # Errors

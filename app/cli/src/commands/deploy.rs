@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Package to deploy, optionally with a version [default: the highest sequence]
     #[arg(value_name = "PACKAGE[@VERSION]")]
     release: ReleaseSelector,
-    /// Target machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]`
+    /// Target machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]` (a comma in a label is typed as `\,`)
     #[arg(long, value_name = "WHO")]
     to: TargetSelection,
     /// Number of stripes; each travels its own tree
@@ -151,7 +151,7 @@ impl FromStr for TargetSelection {
         match text.split_once(':') {
             Some(("group", group)) if !group.is_empty() => Ok(Self(Selection::Group(group.into()))),
             Some(("machine", machines)) => {
-                let machines: Vec<String> = machines.split(',').map(|name| name.trim().to_owned()).collect();
+                let machines = split_names(machines);
                 if machines.iter().any(String::is_empty) {
                     Err(wrong())
                 } else {
@@ -161,6 +161,13 @@ impl FromStr for TargetSelection {
             _ => Err(wrong()),
         }
     }
+}
+
+/// Splits names at commas. A comma that belongs to a name has a backslash before it.
+fn split_names(text: &str) -> Vec<String> {
+    const OWN_COMMA: char = '\u{0}';
+    let separated = text.replace("\\,", &OWN_COMMA.to_string());
+    separated.split(',').map(|name| name.trim().replace(OWN_COMMA, ",")).collect()
 }
 
 /// [`Spread`] as typed.
@@ -281,6 +288,8 @@ mod tests {
         assert_eq!(asked, expected);
         let asked = request(&parse("hello --to all --allow-no-restore --allow-downgrade --allow-held").unwrap());
         assert_eq!(asked.allow, [Allowance::NoRestore, Allowance::Held, Allowance::Downgrade]);
+        let asked = request(&parse(r"hello --to machine:till\,3,b").unwrap());
+        assert_eq!(asked.to, Selection::Machines(vec!["till,3".into(), "b".into()]));
         let asked = request(&parse("hello --to group:lab").unwrap());
         let defaults = (asked.version, asked.to, asked.stripes, asked.spread);
         assert_eq!(defaults, (None, Selection::Group("lab".into()), 2, Spread::CutThrough));
