@@ -55,10 +55,8 @@ impl SessionUser {
         let text = |path: &PathBuf| path.to_str().expect("the path is valid UTF-8").to_owned();
         network.agents[which].arguments =
             ["--socket", &text(&socket), "--sessions", &text(&sessions)].map(str::to_owned).to_vec();
-        network.kill_agent(which);
-        network.start_agent(which);
+        network.restart_agent(which);
         network.wait_until("the agent answers all users", |_| UnixStream::connect(&socket).is_ok());
-        network.wait_until("the agent is ready", |network| network.log_of(which).matches("ready").count() >= 2);
         Self { user, socket, folder }
     }
     /// Returns her current rights.

@@ -279,11 +279,14 @@ impl TestDesktop {
         // Moves the pointer away, because it changes how elements below it look.
         self.run("xdotool", &["mousemove", "0", "0"]);
         fs::create_dir_all(path.parent().expect("a file in a folder")).expect("the folder is accessible");
+        // Tests of another run may write and read the same picture.
+        let own = path.with_extension(format!("{}.png", std::process::id()));
         let mut command = self.command("import");
         // Strips metadata, so that the same pixels give the same small file.
         command.args(["-window", window, "+repage", "-strip", "-define", "png:exclude-chunks=date,time"]);
-        command.args(["-define", "png:compression-level=9"]).arg(path);
+        command.args(["-define", "png:compression-level=9"]).arg(&own);
         assert!(command.status().expect("import runs").success(), "no screenshot of {} was taken", path.display());
+        fs::rename(&own, path).expect("the folder is accessible");
     }
     /// Runs a program on the desktop to its end and returns its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {

@@ -121,8 +121,9 @@ impl TestNetwork {
         for _ in 0..agents {
             self.add_agent();
         }
-        self.wait_until("every machine is online", |network| {
+        self.wait_until("every machine is online and ready", |network| {
             network.machines().iter().filter(|machine| machine.online).count() == agents
+                && (0..agents).all(|which| network.log_of(which).contains("ready"))
         });
     }
     /// Returns the virtual network.

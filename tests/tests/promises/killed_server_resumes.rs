@@ -1,6 +1,6 @@
 //! Verifies recovery from a server killed in the middle of a deployment. Chunks that machines hold keep spreading. The
-//! restarted server resumes without sending anything twice, receipts wait for it, every machine finishes, and nothing
-//! is installed twice.
+//! restarted server resumes: no machine receives anything twice, receipts wait for it, every machine finishes, and
+//! nothing is installed twice.
 
 use banyan_proto::admin::{DeploymentState, Stage};
 use banyan_tests::{TestNetwork, test_package::Behaviour};
@@ -41,9 +41,13 @@ fn machines_continue_without_the_server_which_resumes_where_it_was() {
         let installs = network.log_of(which).matches("already=false").count();
         assert_eq!(installs, 1, "{} installed {installs} times", network.agents[which].label);
     }
-    // By the machines' count, the server sent one copy in total, before and after the kill.
+    for machine in &status.addressees {
+        let received: u64 = machine.sources.iter().map(|source| source.bytes).sum();
+        assert_eq!(received, status.size, "{} received something twice: {:?}", machine.label, machine.sources);
+    }
+    // A machine whose parent has no time for it also turns to the server, so this is one copy only on an idle computer.
     let sources = status.addressees.iter().flat_map(|machine| &machine.sources);
     let sent: u64 = sources.filter(|source| source.machine == status.server).map(|source| source.bytes).sum();
     println!("the machines had {sent} bytes from the server, the file has {}", status.size);
-    assert_eq!(sent, status.size, "the server sent something twice, or another machine sent for it");
+    assert!(sent <= status.size * 3 / 2, "the server sent {sent} bytes of {}", status.size);
 }
