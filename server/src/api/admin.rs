@@ -1,7 +1,7 @@
 //! The administrators' API (`/api/v1`).
 
 use super::{
-    extract::{Administrator, JsonBody, PathParams},
+    extract::{Administrator, JsonBody, PathParams, QueryParams},
     long_work,
 };
 use crate::{
@@ -9,14 +9,14 @@ use crate::{
     publishing::repository::ReleaseSummary,
     refusal::Refusal,
     server::{SOFTWARE, Server},
-    store::{MachineRow, Suspicion},
+    store::{self, MachineRow, Suspicion},
 };
 use axum::{
     Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode},
-    middleware::from_fn_with_state,
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{get, post, put},
 };
@@ -40,12 +40,14 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
     let uploads = Router::new()
         .route("/api/v1/artifacts/{digest}", put(upload))
         .route("/api/v1/artifacts/{digest}/upload", get(upload_state))
+        .layer(from_fn(before_machines))
         .layer(DefaultBodyLimit::disable());
     // Repeating one of these while it is under way, or later, changes nothing more.
     let joined = Router::new()
         .route("/api/v1/root", post(register_root))
         .route("/api/v1/targets", get(targets).post(replace_targets))
         .route("/api/v1/releases", get(releases).post(publish))
+        .layer(from_fn(before_machines))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(server), long_work::run_joined));
     let rest = Router::new()
@@ -62,10 +64,16 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
         .route("/api/v1/deployments/{id}/halt", post(halt))
         .route("/api/v1/deployments/{id}/resume", post(resume))
         .route("/api/v1/deployments/{id}/retry", post(retry))
+        .layer(from_fn(before_machines))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(server), long_work::run_alone));
     let work = Router::new().route("/api/v1/work/{id}", get(long_work::work));
     uploads.merge(joined).merge(rest).merge(work)
+}
+
+/// Uses the database before machines do. Each handler here verifies the token before it uses the database.
+async fn before_machines(request: Request, next: Next) -> Response {
+    store::before_machines(next.run(request)).await
 }
 
 async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> {
@@ -253,8 +261,19 @@ async fn deploy(
     server.deployments.deploy(request).await.map(Json)
 }
 
-async fn deployments(State(server): ServerState, _: Administrator) -> JsonResult<Vec<DeploymentStatus>> {
-    server.statuses.all().await.map(Json)
+/// How many deployments to list.
+#[derive(serde::Deserialize)]
+struct DeploymentList {
+    /// At most this many, the newest; all by default.
+    limit: Option<u32>,
+}
+
+async fn deployments(
+    State(server): ServerState,
+    _: Administrator,
+    QueryParams(list): QueryParams<DeploymentList>,
+) -> JsonResult<Vec<DeploymentStatus>> {
+    server.statuses.newest(list.limit).await.map(Json)
 }
 
 async fn deployment(

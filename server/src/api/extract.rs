@@ -8,7 +8,7 @@ use crate::{
 use axum::{
     RequestExt as _,
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{Extensions, StatusCode, header::AUTHORIZATION, request::Parts},
 };
 use banyan_proto::{Format, MachineId, Reason, UnixSeconds, format, limits};
@@ -173,6 +173,19 @@ impl<T: Format + DeserializeOwned> FromRequest<Arc<Server>> for JsonBody<T> {
                 format!("{error}; update the server"),
             )),
             Err(error) => Err(Refusal::bad(error.to_string())),
+        }
+    }
+}
+
+/// The parameters behind the path.
+pub(super) struct QueryParams<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Server>> for QueryParams<T> {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
+        match Query::from_request_parts(parts, server).await {
+            Ok(Query(found)) => Ok(Self(found)),
+            Err(rejection) => Err(Refusal::bad(rejection.body_text())),
         }
     }
 }

@@ -73,7 +73,7 @@ impl OrderLifecycle {
     /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
     pub(crate) async fn resume_all(&self) -> Result<(), Refusal> {
         let now = self.clock.now();
-        for row in self.store.deployments().await? {
+        for row in self.store.deployments(None).await? {
             let (id, state) = (row.order.id, row.state);
             // Machines refuse an order of an earlier epoch; raising the epoch has already ended it.
             if row.order.epoch < self.server.epoch {

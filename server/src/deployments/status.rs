@@ -21,10 +21,10 @@ pub(crate) struct DeploymentStatuses {
 }
 
 impl DeploymentStatuses {
-    /// Returns the status of all deployments without their target machines, newest first.
-    pub(crate) async fn all(&self) -> Result<Vec<DeploymentStatus>, Refusal> {
+    /// Returns the status of the newest deployments, or all, without their target machines, newest first.
+    pub(crate) async fn newest(&self, limit: Option<u32>) -> Result<Vec<DeploymentStatus>, Refusal> {
         let mut statuses = Vec::new();
-        for row in self.store.deployments().await? {
+        for row in self.store.deployments(limit).await? {
             let counts = self.store.counts(row.order.id).await?;
             statuses.push(self.status_of(&row, counts, vec![]));
         }

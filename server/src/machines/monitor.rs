@@ -31,6 +31,9 @@ const HISTORY_SECONDS: u64 = 180 * 24 * 3600;
 const EXPIRY_WARNING_SECONDS: u64 = 60 * 24 * 3600;
 /// The number of reminders after which a reason is recorded for administrators.
 const REMINDERS: u32 = 3;
+/// How many notes are stored in one transaction. Thousands of machines can be offline, and every transaction waits for the
+/// disk; but while one runs, an administrator cannot change anything.
+const NOTES_AT_ONCE: usize = 500;
 /// Transfer rate that counts as the slowest acceptable progress (bytes per second).
 const SLOWEST_BYTES_PER_SECOND: u64 = 1 << 20;
 
@@ -208,9 +211,8 @@ impl Monitor {
             still_watched.insert(key, watched);
         }
         *watch = still_watched;
-        // Thousands of machines can be offline, and every transaction waits for the disk.
-        if !notes.is_empty() {
-            self.store.note(&notes).await?;
+        for notes in notes.chunks(NOTES_AT_ONCE) {
+            self.store.note(notes).await?;
         }
         Ok(())
     }

@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+/// How many rows are written in one transaction. While one runs, an administrator cannot change anything.
+const ROWS_AT_ONCE: usize = 500;
+
 /// The rows that are still to be written.
 pub(crate) struct MachineRowWriter {
     store: Arc<dyn Store>,
@@ -42,11 +45,16 @@ impl MachineRowWriter {
         loop {
             let is_running = self.stop.run_until_cancelled(self.added.notified()).await.is_some();
             let rows: Vec<MachineRow> = std::mem::take(&mut *self.lock()).into_values().collect();
-            if !rows.is_empty()
-                && let Err(error) = self.store.update_machines(&rows).await
-                && let Some(more) = FAILED.due()
-            {
-                error!(more, machines = rows.len(), "failed to store what machines report about themselves: {error}");
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                if let Err(error) = self.store.update_machines(rows).await
+                    && let Some(more) = FAILED.due()
+                {
+                    error!(
+                        more,
+                        machines = rows.len(),
+                        "failed to store what machines report about themselves: {error}"
+                    );
+                }
             }
             if !is_running {
                 return;

@@ -118,16 +118,19 @@ impl DeploymentStore for Sqlite {
         Ok(ended_ids)
     }
 
-    async fn deployments(&self) -> StoreResult<Vec<DeploymentRow>> {
-        let rows =
-            query("SELECT * FROM deployments ORDER BY number DESC").fetch_all(&mut *self.connection().await?).await?;
+    async fn deployments(&self, limit: Option<u32>) -> StoreResult<Vec<DeploymentRow>> {
+        // SQLite takes a negative number as no limit.
+        let rows = query("SELECT * FROM deployments ORDER BY number DESC LIMIT ?")
+            .bind(limit.map_or(-1, i64::from))
+            .fetch_all(&mut *self.reader().await?)
+            .await?;
         rows.iter().map(read).collect()
     }
 
     async fn deployment(&self, id: OrderId) -> StoreResult<Option<DeploymentRow>> {
         let row = query("SELECT * FROM deployments WHERE id = ?")
             .bind(id.0.as_slice())
-            .fetch_optional(&mut *self.connection().await?)
+            .fetch_optional(&mut *self.reader().await?)
             .await?;
         row.as_ref().map(read).transpose()
     }
@@ -135,7 +138,7 @@ impl DeploymentStore for Sqlite {
     async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>> {
         let rows = query("SELECT list FROM lists WHERE deployment = ? ORDER BY stripe")
             .bind(id.0.as_slice())
-            .fetch_all(&mut *self.connection().await?)
+            .fetch_all(&mut *self.reader().await?)
             .await?;
         rows.iter().map(|row| Columns(row).json("list")).collect()
     }
@@ -178,7 +181,7 @@ impl DeploymentStore for Sqlite {
         query("UPDATE deployments SET server_sent = server_sent + ? WHERE id = ?")
             .bind(signed(bytes))
             .bind(id.0.as_slice())
-            .execute(&mut *self.connection().await?)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }

@@ -74,7 +74,7 @@ async fn earlier_answer(
 #[async_trait]
 impl MachineStore for Sqlite {
     async fn age(&self) -> StoreResult<DatabaseAge> {
-        let row = query("SELECT crl_number FROM server").fetch_optional(&mut *self.connection().await?).await?;
+        let row = query("SELECT crl_number FROM server").fetch_optional(&mut *self.reader().await?).await?;
         // The first start signs its first revocation list when everything else has been created.
         row.map_or(Ok(DatabaseAge::Empty), |row| match Columns(&row).number("crl_number")? {
             0 => Ok(DatabaseAge::Begun),
@@ -132,26 +132,22 @@ impl MachineStore for Sqlite {
             Counter::Order => "UPDATE server SET order_number = order_number + 1 RETURNING order_number AS number",
             Counter::Crl => "UPDATE server SET crl_number = crl_number + 1 RETURNING crl_number AS number",
         };
-        let row = query(sql).fetch_one(&mut *self.connection().await?).await?;
+        let row = query(sql).fetch_one(&mut *self.writer().await?).await?;
         Columns(&row).number("number")
     }
 
     async fn remembered_time(&self) -> StoreResult<Option<UnixSeconds>> {
-        let row = query("SELECT remembered_time FROM server").fetch_one(&mut *self.connection().await?).await?;
+        let row = query("SELECT remembered_time FROM server").fetch_one(&mut *self.reader().await?).await?;
         Ok(Columns(&row).optional_number("remembered_time")?.map(UnixSeconds))
     }
 
     async fn remember_time(&self, time: UnixSeconds) -> StoreResult<()> {
-        query("UPDATE server SET remembered_time = ?")
-            .bind(signed(time.0))
-            .execute(&mut *self.connection().await?)
-            .await?;
+        query("UPDATE server SET remembered_time = ?").bind(signed(time.0)).execute(&mut *self.writer().await?).await?;
         Ok(())
     }
 
     async fn machines(&self) -> StoreResult<Vec<MachineRow>> {
-        let rows =
-            query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&mut *self.connection().await?).await?;
+        let rows = query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&mut *self.reader().await?).await?;
         let read = |row| {
             let columns = Columns(row);
             Ok(MachineRow {
@@ -179,7 +175,7 @@ impl MachineStore for Sqlite {
             .bind(signed(token.expires.0))
             .bind(token.group)
             .bind(token.replaces.map(|id| id.0.to_vec()))
-            .execute(&mut *self.connection().await?)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }
@@ -279,7 +275,7 @@ impl MachineStore for Sqlite {
         let done = query("UPDATE machines SET revoked = COALESCE(revoked, ?) WHERE id = ?")
             .bind(signed(now.0))
             .bind(machine.0.as_slice())
-            .execute(&mut *self.connection().await?)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -288,7 +284,7 @@ impl MachineStore for Sqlite {
         query("UPDATE machines SET aside = ? WHERE id = ?")
             .bind(reason.map(Reason::code))
             .bind(machine.0.as_slice())
-            .execute(&mut *self.connection().await?)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }
@@ -298,7 +294,7 @@ impl MachineStore for Sqlite {
             "SELECT serial, revoked FROM certificates JOIN machines ON machines.id = certificates.machine \
              WHERE revoked IS NOT NULL ORDER BY serial",
         )
-        .fetch_all(&mut *self.connection().await?)
+        .fetch_all(&mut *self.reader().await?)
         .await?;
         let read = |row: &SqliteRow| {
             Ok(RevokedCertificate { serial: row.try_get("serial")?, since: Columns(row).time("revoked")? })
@@ -313,7 +309,7 @@ impl MachineStore for Sqlite {
             .bind(suspicion.deployment.map(|id| id.0.to_vec()))
             .bind(enum_text(&suspicion.reason)?)
             .bind(&suspicion.detail)
-            .execute(&mut *self.connection().await?)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }
@@ -321,7 +317,7 @@ impl MachineStore for Sqlite {
     async fn suspicions(&self, most: u32) -> StoreResult<Vec<Suspicion>> {
         let rows = query("SELECT at, machine, deployment, reason, detail FROM suspicions ORDER BY id DESC LIMIT ?")
             .bind(most)
-            .fetch_all(&mut *self.connection().await?)
+            .fetch_all(&mut *self.reader().await?)
             .await?;
         let read = |row: &SqliteRow| {
             let columns = Columns(row);
@@ -342,7 +338,7 @@ impl MachineStore for Sqlite {
             "DELETE FROM suspicions WHERE at < ?",
             "DELETE FROM tokens WHERE expires < ?",
         ] {
-            query(sql).bind(signed(before.0)).execute(&mut *self.connection().await?).await?;
+            query(sql).bind(signed(before.0)).execute(&mut *self.writer().await?).await?;
         }
         Ok(())
     }

@@ -6,10 +6,12 @@
 mod deployments;
 mod machines;
 mod policies;
+mod pool;
 mod progress;
 mod rows;
 mod sqlite;
 
+pub(crate) use pool::before_machines;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
@@ -128,8 +130,8 @@ pub(crate) trait DeploymentStore {
     /// Stores a new deployment. Its machines end as superseded in older open deployments of the same package. Returns
     /// the deployments that end because of this.
     async fn add_deployment(&self, new: NewDeployment<'_>) -> StoreResult<Vec<OrderId>>;
-    /// Returns all deployments, newest first.
-    async fn deployments(&self) -> StoreResult<Vec<DeploymentRow>>;
+    /// Returns this many deployments at most, or all, newest first.
+    async fn deployments(&self, limit: Option<u32>) -> StoreResult<Vec<DeploymentRow>>;
     async fn deployment(&self, id: OrderId) -> StoreResult<Option<DeploymentRow>>;
     /// Returns the deployment's lists, by stripe.
     async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>>;

@@ -11,7 +11,7 @@ use sqlx::query;
 #[async_trait]
 impl PolicyStore for Sqlite {
     async fn policies(&self) -> StoreResult<Vec<PolicyRow>> {
-        let rows = query("SELECT * FROM policies ORDER BY grp").fetch_all(&mut *self.connection().await?).await?;
+        let rows = query("SELECT * FROM policies ORDER BY grp").fetch_all(&mut *self.reader().await?).await?;
         let read = |row| {
             let columns = Columns(row);
             let policy = columns.optional_text("policy")?.is_some().then(|| columns.json("policy")).transpose()?;

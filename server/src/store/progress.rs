@@ -98,19 +98,19 @@ impl ProgressStore for Sqlite {
     async fn addressees(&self, id: OrderId) -> StoreResult<Vec<AddresseeRow>> {
         let rows = query("SELECT * FROM addressees WHERE deployment = ? ORDER BY position")
             .bind(id.0.as_slice())
-            .fetch_all(&mut *self.connection().await?)
+            .fetch_all(&mut *self.reader().await?)
             .await?;
         rows.iter().map(read).collect()
     }
 
     async fn addressee(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>> {
-        find(&mut *self.connection().await?, id, machine).await
+        find(&mut *self.reader().await?, id, machine).await
     }
 
     async fn counts(&self, id: OrderId) -> StoreResult<Vec<(Stage, u32)>> {
         let rows = query("SELECT stage, COUNT(*) AS number FROM addressees WHERE deployment = ? GROUP BY stage")
             .bind(id.0.as_slice())
-            .fetch_all(&mut *self.connection().await?)
+            .fetch_all(&mut *self.reader().await?)
             .await?;
         let read = |row: &SqliteRow| Ok((Columns(row).enum_value("stage")?, Columns(row).small("number")?));
         let mut counts = rows.iter().map(read).collect::<StoreResult<Vec<_>>>()?;
@@ -125,7 +125,7 @@ impl ProgressStore for Sqlite {
              ORDER BY number",
         )
         .bind(machine.0.as_slice())
-        .fetch_all(&mut *self.connection().await?)
+        .fetch_all(&mut *self.reader().await?)
         .await?;
         rows.iter().map(|row| Columns(row).order("deployment")).collect()
     }
@@ -135,7 +135,7 @@ impl ProgressStore for Sqlite {
             "SELECT addressees.* FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
              WHERE state = 'running' AND stage NOT IN ('installed', 'failed') ORDER BY number, position",
         )
-        .fetch_all(&mut *self.connection().await?)
+        .fetch_all(&mut *self.reader().await?)
         .await?;
         rows.iter().map(|row| Ok((Columns(row).order("deployment")?, read(row)?))).collect()
     }
@@ -147,7 +147,7 @@ impl ProgressStore for Sqlite {
         )
         .bind(id.0.as_slice())
         .bind(i64::from(limit))
-        .fetch_all(&mut *self.connection().await?)
+        .fetch_all(&mut *self.reader().await?)
         .await?;
         rows.iter().map(|row| Columns(row).machine("machine")).collect()
     }
@@ -216,7 +216,7 @@ impl ProgressStore for Sqlite {
         let row = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
             .bind(id.0.as_slice())
             .bind(machine.0.as_slice())
-            .fetch_optional(&mut *self.connection().await?)
+            .fetch_optional(&mut *self.reader().await?)
             .await?;
         row.map(|row| Columns(&row).json("signed")).transpose()
     }
@@ -230,20 +230,20 @@ impl ProgressStore for Sqlite {
         )
         .bind(&row.order.package)
         .bind(signed(row.order.sequence))
-        .fetch_one(&mut *self.connection().await?)
+        .fetch_one(&mut *self.reader().await?)
         .await?;
         let failures = query(
             "SELECT DISTINCT reason FROM addressees WHERE deployment = ? AND stage = 'failed' AND reason IS NOT NULL",
         )
         .bind(id)
-        .fetch_all(&mut *self.connection().await?)
+        .fetch_all(&mut *self.reader().await?)
         .await?;
         let permitted = query(
             "SELECT * FROM addressees WHERE deployment = ? AND permitted IS NOT NULL \
              AND stage NOT IN ('installed', 'failed')",
         )
         .bind(id)
-        .fetch_all(&mut *self.connection().await?)
+        .fetch_all(&mut *self.reader().await?)
         .await?;
         Ok(ReleaseEvidence {
             proven: Columns(&proven).number("number").map(|number| usize::try_from(number).unwrap_or(usize::MAX))?,
@@ -257,7 +257,7 @@ impl ProgressStore for Sqlite {
             .bind(signed(now.0))
             .bind(id.0.as_slice())
             .bind(machine.0.as_slice())
-            .execute(&mut *self.connection().await?)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }

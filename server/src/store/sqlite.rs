@@ -1,70 +1,28 @@
 //! SQLite: opens the database and converts between columns and the server's types.
 
-use super::{StoreError, StoreResult};
+use super::{
+    StoreError, StoreResult,
+    pool::{Pool, PooledConnection, WriteTransaction},
+};
 use banyan_proto::{MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction,
-    pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    Row,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
-use std::{
-    ops::{Deref, DerefMut},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{path::Path, sync::Arc, time::Duration};
 
-/// Connections to the database file. More do not help: SQLite writes one transaction at a time.
-const CONNECTIONS: u32 = 4;
+/// Connections that only read.
+const READERS: u32 = 5;
+/// How many of them machines use at once. The others are for administrators.
+const READERS_OF_MACHINES: u32 = 3;
 
 /// The embedded database.
 #[derive(Clone)]
 pub(crate) struct Sqlite {
-    pool: SqlitePool,
-    /// One permit for each connection of the pool. Whoever needs one waits here, in order and without a time limit: the
-    /// pool itself warns about waiting, and gives up after a while.
-    turns: Arc<Semaphore>,
-}
-
-/// A connection that is returned to the pool when dropped.
-pub(super) struct Connection {
-    connection: PoolConnection<Driver>,
-    _turn: OwnedSemaphorePermit,
-}
-impl Deref for Connection {
-    type Target = SqliteConnection;
-    fn deref(&self) -> &SqliteConnection {
-        &self.connection
-    }
-}
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
-    }
-}
-
-/// A write transaction, rolled back when dropped without [`WriteTransaction::commit`].
-pub(super) struct WriteTransaction {
-    transaction: Transaction<'static, Driver>,
-    _turn: OwnedSemaphorePermit,
-}
-impl WriteTransaction {
-    pub(super) async fn commit(self) -> StoreResult<()> {
-        Ok(self.transaction.commit().await?)
-    }
-}
-impl Deref for WriteTransaction {
-    type Target = SqliteConnection;
-    fn deref(&self) -> &SqliteConnection {
-        &self.transaction
-    }
-}
-impl DerefMut for WriteTransaction {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
-    }
+    readers: Arc<Pool>,
+    /// One connection: SQLite writes one transaction at a time.
+    writer: Arc<Pool>,
 }
 
 impl Sqlite {
@@ -78,24 +36,28 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(20));
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, turns: Arc::new(Semaphore::new(CONNECTIONS as usize)) })
+        let writer = Pool::open(&options, 1, 1).await?;
+        sqlx::migrate!("./migrations").run(&mut *writer.take().await?).await?;
+        let reading = options.create_if_missing(false).pragma("query_only", "1");
+        let readers = Pool::open(&reading, READERS, READERS_OF_MACHINES).await?;
+        Ok(Self { readers: Arc::new(readers), writer: Arc::new(writer) })
     }
-    async fn turn(&self) -> StoreResult<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed.into())
+    /// Returns a connection that can only read. It does not wait for those that write.
+    pub(super) async fn reader(&self) -> StoreResult<PooledConnection> {
+        self.readers.take().await
     }
-    pub(super) async fn connection(&self) -> StoreResult<Connection> {
-        let turn = self.turn().await?;
-        Ok(Connection { connection: self.pool.acquire().await?, _turn: turn })
+    /// Returns the connection that writes, for a single statement.
+    pub(super) async fn writer(&self) -> StoreResult<PooledConnection> {
+        self.writer.take().await
     }
-    /// Begins a write transaction. Takes the write lock at once, so that it cannot fail half-way for lack of it.
+    /// Begins a write transaction.
     pub(super) async fn begin(&self) -> StoreResult<WriteTransaction> {
-        let turn = self.turn().await?;
-        Ok(WriteTransaction { transaction: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: turn })
+        self.writer.begin().await
     }
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        // The last to close moves the log into the database.
+        self.writer.close().await;
     }
 }
 
