@@ -48,3 +48,6 @@ pub const PROTOCOL_VERSIONS: &[u16] = &[1];
 pub const ALPN_PEER: &[u8] = b"banyan/1";
 /// ALPN name of the server's HTTP API.
 pub const ALPN_HTTP: &[u8] = b"http/1.1";
+/// ALPN name that administrators' programs offer beside [`ALPN_HTTP`], so that the server knows them before their
+/// handshake. The server never selects it.
+pub const ALPN_ADMINISTRATOR: &[u8] = b"banyan-administrator/1";

@@ -27,7 +27,7 @@ const SLOWEST_BODY: u64 = 1024;
 const STRANGERS_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn is_stranger(extensions: &Extensions) -> bool {
-    extensions.get::<Arc<Place>>().is_none_or(|place| place.is_strangers())
+    extensions.get::<Arc<Place>>().is_none_or(|place| place.is_unproved())
 }
 
 /// Reads a body of at most `most` bytes.

@@ -5,16 +5,20 @@ mod agents;
 mod extract;
 mod long_work;
 
-use crate::{refusal::Refusal, server::Server};
+use crate::{net::accept::Routers, refusal::Refusal, server::Server};
 use axum::Router;
 use std::sync::Arc;
 
-/// Returns the router with all routes.
-pub(crate) fn router(server: Arc<Server>) -> Router {
-    agents::routes()
-        .merge(admin::routes(&server))
-        .fallback(|| async {
+/// Returns the routers with their routes.
+pub(crate) fn routers(server: &Arc<Server>) -> Routers {
+    let finish = |routes: Router<Arc<Server>>| {
+        let unknown = || async {
             Refusal::not_found("nothing is served at this path; check that both sides run the same version")
-        })
-        .with_state(server)
+        };
+        routes.fallback(unknown).with_state(Arc::clone(server))
+    };
+    Routers {
+        administrators: finish(admin::routes(server)),
+        all: finish(agents::routes().merge(admin::routes(server))),
+    }
 }

@@ -1,7 +1,12 @@
 //! Accepts connections on the server's port, with limits on handshake time and connection count. Passes machines that
 //! speak the framed protocol to the node, and everything else to the HTTP API.
+//!
+//! Accepting, and all that administrators ask for, runs on threads of their own. So an administrator does not wait behind
+//! the handshakes and requests of thousands of machines, which take turns on other threads. Handshakes have their own
+//! threads, too, so that machines that are connected do not wait behind those that connect.
 
 use crate::net::{
+    client_hello,
     connections::{Connections, Place, TooMany},
     peer_node::PeerNode,
     tls_configuration::TlsConfiguration,
@@ -23,9 +28,10 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
     time::{sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -83,6 +89,26 @@ pub(crate) struct Acceptor<A> {
     pub(crate) stop: CancellationToken,
     /// Carries one task for each connection.
     pub(crate) tasks: TaskTracker,
+    /// Runs the TLS handshakes of callers that do not announce an administrator.
+    pub(crate) handshakes: Handle,
+    /// Runs their connections afterwards.
+    pub(crate) machines: Handle,
+}
+
+/// What the callers may ask for.
+#[derive(Clone)]
+pub(crate) struct Routers {
+    /// Callers that announce an administrator.
+    pub(crate) administrators: Router,
+    /// Everybody else. Administrators' programs that do not announce themselves can use it, too.
+    pub(crate) all: Router,
+}
+
+/// Gives a connection to another runtime, whose threads then wait for its data.
+fn move_to(runtime: &Handle, stream: TcpStream) -> io::Result<TcpStream> {
+    let stream = stream.into_std()?;
+    let _entered = runtime.enter();
+    TcpStream::from_std(stream)
 }
 
 /// Says once a minute that connections were refused.
@@ -100,7 +126,7 @@ fn warn_of_refusal(why: TooMany, from: IpAddr, machine: Option<MachineId>) {
                 );
             }
         }
-        TooMany::OfMachine | TooMany::Strangers => {
+        TooMany::OfMachine | TooMany::Strangers | TooMany::Announced => {
             if let Some(more) = OTHERS.due() {
                 warn!(%from, ?machine, more, "connection refused: {why}");
             }
@@ -109,8 +135,8 @@ fn warn_of_refusal(why: TooMany, from: IpAddr, machine: Option<MachineId>) {
 }
 
 impl<A: Admission> Acceptor<A> {
-    /// Accepts connections until the server stops.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, router: Router) {
+    /// Accepts connections until the server stops. Administrators are served by the threads that run this.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, routers: Routers) {
         loop {
             let (stream, from) = match self.stop.run_until_cancelled(listener.accept()).await {
                 None => return,
@@ -127,7 +153,7 @@ impl<A: Admission> Acceptor<A> {
                     continue;
                 }
             };
-            let (this, router, ip) = (Arc::clone(&self), router.clone(), from.ip().to_canonical());
+            let ip = from.ip().to_canonical();
             let place = match self.connections.arrive(ip) {
                 Ok(place) => place,
                 Err(why) => {
@@ -135,15 +161,49 @@ impl<A: Admission> Acceptor<A> {
                     continue;
                 }
             };
-            self.tasks.spawn(async move {
-                let handshake = connection::handshake(stream, this.tls.acceptor());
-                match place.cut.run_until_cancelled(handshake).await {
-                    Some(Ok(stream)) => this.dispatch(stream, ip, place, router).await,
-                    Some(Err(error)) => debug!(%ip, "TLS handshake failed: {error}"),
-                    None => debug!(%ip, "slow TLS handshake cut, to make room"),
-                }
-            });
+            self.tasks.spawn(Arc::clone(&self).receive(stream, ip, place, routers.clone()));
         }
+    }
+
+    /// Waits for the caller's first message, which decides who serves it.
+    async fn receive(self: Arc<Self>, stream: TcpStream, ip: IpAddr, place: Place, routers: Routers) {
+        let announces = match place.cut.run_until_cancelled(client_hello::announces_administrator(&stream)).await {
+            Some(Ok(announces)) => announces,
+            Some(Err(error)) => return debug!(%ip, "connection closed before its handshake: {error}"),
+            None => return debug!(%ip, "silent connection cut, to make room"),
+        };
+        if let Err(why) = place.leave_arrivals(announces) {
+            return warn_of_refusal(why, ip, None);
+        }
+        if announces {
+            if let Some(stream) = self.handshake(stream, ip, &place).await {
+                self.dispatch(stream, ip, place, routers.administrators).await;
+            }
+            return;
+        }
+        let stream = match move_to(&self.machines, stream) {
+            Ok(stream) => stream,
+            Err(error) => return debug!(%ip, "failed to pass on a connection: {error}"),
+        };
+        let this = Arc::clone(&self);
+        let handshake = async move {
+            if let Some(stream) = this.handshake(stream, ip, &place).await {
+                let served = Arc::clone(&this);
+                let serve = async move { served.dispatch(stream, ip, place, routers.all).await };
+                this.tasks.spawn_on(serve, &this.machines);
+            }
+        };
+        self.tasks.spawn_on(handshake, &self.handshakes);
+    }
+
+    async fn handshake(&self, stream: TcpStream, ip: IpAddr, place: &Place) -> Option<TlsStream<Socket>> {
+        let handshake = connection::handshake(stream, self.tls.acceptor());
+        match place.cut.run_until_cancelled(handshake).await {
+            Some(Ok(stream)) => return Some(stream),
+            Some(Err(error)) => debug!(%ip, "TLS handshake failed: {error}"),
+            None => debug!(%ip, "slow TLS handshake cut, to make room"),
+        }
+        None
     }
 
     /// Passes a connection to the node or to the HTTP API, by the protocol that it negotiated.
@@ -162,6 +222,10 @@ impl<A: Admission> Acceptor<A> {
                 return;
             }
         };
+        if machine.is_some() && place.is_announced() {
+            debug!(%from, ?machine, "connection closed: a machine announces an administrator");
+            return;
+        }
         if session.alpn_protocol() == Some(ALPN_PEER) {
             match (machine, valid, self.node.get()) {
                 (Some(id), Some(valid), Some(node))

@@ -1,6 +1,7 @@
 //! The server's port: TLS, connections and their limits, and the machines' long polls.
 
 pub(crate) mod accept;
+mod client_hello;
 pub(crate) mod connections;
 pub(crate) mod expired_certificates;
 pub(crate) mod failed_attempts;

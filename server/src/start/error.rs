@@ -24,6 +24,7 @@ impl StartError {
             | Self::DatabaseGone { .. }
             | Self::KeysGone { .. }
             | Self::Listen { .. }
+            | Self::Threads(_)
             | Self::TooManyAddresses(_)
             | Self::Secrets(_)
             | Self::Ca(_)
@@ -89,6 +90,9 @@ pub enum StartError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The system allows no further threads.
+    #[error("cannot start threads: {0}; allow this service more of them (systemd: TasksMax)")]
+    Threads(io::Error),
     /// Join codes and announcements have no room for so many addresses.
     #[error("{0} addresses are given (--advertise), but machines keep at most {max}; leave some out", max = limits::ADDRESSES_PER_MACHINE)]
     TooManyAddresses(usize),

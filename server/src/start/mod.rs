@@ -4,6 +4,7 @@ mod addresses;
 mod data_folder;
 mod disk_reserve;
 mod error;
+mod own_threads;
 mod services;
 
 pub(crate) use data_folder::open_stopped;
@@ -21,6 +22,7 @@ use banyan_wire::{
 };
 use data_folder::{lock, write_profile};
 use disk_reserve::DiskReserve;
+use own_threads::OwnThreads;
 use services::{OpenedData, Services};
 use std::{
     fs::File,
@@ -109,7 +111,9 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
     let advertised = if settings.advertise.is_empty() { reachable_addresses(address) } else { settings.advertise };
     let announced = AnnouncedAddresses::update(data, advertised.clone(), now)?;
-    let services = Services::connect(&opened, announced, settings.keepalive, now).await?;
+    let administrators = OwnThreads::for_administrators().map_err(StartError::Threads)?;
+    let handshakes = OwnThreads::for_handshakes().map_err(StartError::Threads)?;
+    let services = Services::connect(&opened, announced, settings.keepalive, handshakes.handle().clone(), now).await?;
     let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
     let config = NodeConfig {
         swarm: Config::server(opened.server.id, seed),
@@ -125,7 +129,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let profile = write_profile(data, advertised, &opened.authority, &opened.secrets)?;
     let stop = services.stop.clone();
     info!(server = %opened.server.id, %address, "listening");
-    let main = tokio::spawn(run(services, listener, opened.sqlite, node, lock, reserve));
+    let listener = administrators.take_listener(listener).map_err(StartError::Threads)?;
+    let main = tokio::spawn(run(services, listener, [administrators, handshakes], opened.sqlite, node, lock, reserve));
     Ok(Running { address, profile, stop, main })
 }
 
@@ -171,21 +176,26 @@ fn raise_open_files() {
 async fn run(
     services: Services,
     listener: TcpListener,
+    [administrators, handshakes]: [OwnThreads; 2],
     store: Sqlite,
     node: JoinHandle<()>,
     lock: File,
     reserve: DiskReserve,
 ) {
     let install_permits = Arc::clone(&services.server.install_permits);
-    let router = api::router(services.server);
+    let routers = api::routers(&services.server);
+    let first = administrators.handle();
+    // Some of these hold the database for many rows. Beside the requests of machines they would wait at each row.
     let background = [
-        tokio::spawn(services.monitor.run()),
-        tokio::spawn(services.revocation_list.keep_renewed()),
-        tokio::spawn(install_permits.keep_inviting()),
-        tokio::spawn(services.row_writer.run()),
-        tokio::spawn(reserve.keep(services.stop.clone())),
+        first.spawn(services.monitor.run()),
+        first.spawn(services.revocation_list.keep_renewed()),
+        first.spawn(install_permits.keep_inviting()),
+        first.spawn(services.row_writer.run()),
+        first.spawn(reserve.keep(services.stop.clone())),
     ];
-    services.acceptor.serve(listener, router).await;
+    if let Err(error) = first.spawn(services.acceptor.serve(listener, routers)).await {
+        error!("connections are no longer accepted: {error}");
+    }
     for task in background {
         drop(task.await);
     }
@@ -193,6 +203,8 @@ async fn run(
     if timeout(SHUTDOWN_GRACE, services.tasks.wait()).await.is_err() {
         warn!("some requests did not finish before shutdown");
     }
+    handshakes.stop().await;
+    administrators.stop().await;
     if let Some(handle) = services.node.get() {
         handle.shutdown().await;
     }

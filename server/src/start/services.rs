@@ -50,6 +50,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the data folder holds, opened.
@@ -122,11 +123,12 @@ pub(super) struct Services {
 
 impl Services {
     /// Connects the services. Others reach the server at `addresses`. A machine that has vanished is noticed by
-    /// `keepalive`.
+    /// `keepalive`. `handshakes` runs their TLS handshakes.
     pub(super) async fn connect(
         opened: &OpenedData,
         addresses: AnnouncedAddresses,
         keepalive: Keepalive,
+        handshakes: Handle,
         now: UnixSeconds,
     ) -> Result<Self, StartError> {
         let OpenedData { server, sqlite, clock, secrets, authority, tls, repository, artifacts, keys } = opened;
@@ -180,6 +182,8 @@ impl Services {
             node: node.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),
+            handshakes,
+            machines: Handle::current(),
         });
 
         // Orders.

@@ -1,5 +1,6 @@
 //! Tests of a real server on loopback, with machines that request what they may and may not have.
 
+mod administrators_first;
 mod catalogue;
 mod clones;
 mod deployments;

@@ -3,7 +3,7 @@
 
 use crate::publisher::{Publisher, manifest};
 use banyan_proto::{
-    ALPN_HTTP, ALPN_PEER, Address, Digest, KeyRing, MachineId, OrderId, Reason,
+    ALPN_ADMINISTRATOR, ALPN_HTTP, ALPN_PEER, Address, Digest, KeyRing, MachineId, OrderId, Reason,
     admin::{
         Deploy, Deployed, DeploymentStatus, Info, Machine, NewToken, Profile, Publish, RegisterRoot, Selection,
         TokenCreated,
@@ -40,7 +40,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Session {
     send: SendRequest<Full<Bytes>>,
     pub(crate) exporter: [u8; 32],
-    token: Option<String>,
+    pub(crate) token: Option<String>,
     /// Finishes when the connection closes.
     pub(crate) ended: tokio::task::JoinHandle<()>,
     /// How long requests prefer to wait for an answer (seconds).
@@ -111,11 +111,12 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    fn config(&self) -> Arc<ClientConfig> {
-        self.credentials.connector(None, &[ALPN_HTTP]).unwrap()
-    }
     pub(crate) async fn open(&self) -> std::io::Result<Session> {
-        Session::open(self.server, self.config()).await
+        self.open_as(&[ALPN_HTTP]).await
+    }
+    /// Opens a session that offers these protocols.
+    pub(crate) async fn open_as(&self, protocols: &[&[u8]]) -> std::io::Result<Session> {
+        Session::open(self.server, self.credentials.connector(None, protocols).unwrap()).await
     }
     pub(crate) async fn session(&self) -> Session {
         self.open().await.unwrap()
@@ -204,9 +205,14 @@ impl World {
         let config = pinned_client(self.profile.ca, &[ALPN_HTTP]).unwrap();
         Session::open(self.address, Arc::new(config)).await.unwrap()
     }
+    /// Opens an administrator's session, announced as `banyan` does.
     pub(crate) async fn admin(&self) -> Session {
-        let mut session = self.stranger().await;
-        session.token = Some(self.profile.token.clone());
+        Self::administrator(self.address, &self.profile).await
+    }
+    pub(crate) async fn administrator(server: SocketAddr, profile: &Profile) -> Session {
+        let config = pinned_client(profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP]).unwrap();
+        let mut session = Session::open(server, Arc::new(config)).await.unwrap();
+        session.token = Some(profile.token.clone());
         session
     }
     pub(crate) async fn token(&self, uses: u32, expires_seconds: u64) -> String {
