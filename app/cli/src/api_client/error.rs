@@ -3,6 +3,7 @@
 use crate::output::{Advice, Exit, REPORT_BUG};
 use banyan_proto::{Address, Reason, admin::Profile, api::ApiError};
 use rustls::CertificateError;
+use std::io::{self, ErrorKind};
 
 /// A failed request to the server.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,14 @@ pub(crate) enum ApiClientError {
     /// The address does not respond.
     #[error("no response from {server}: {why}")]
     Unreachable {
+        /// The server's addresses.
+        server: String,
+        /// The innermost cause.
+        why: String,
+    },
+    /// The server closes new connections: it has no place for callers from this network.
+    #[error("the server at {server} admits no further connections at the moment: {why}")]
+    NotAdmitted {
         /// The server's addresses.
         server: String,
         /// The innermost cause.
@@ -73,6 +82,11 @@ impl Advice for ApiClientError {
             Self::ClockWrong { .. } => {
                 "compare this computer's date and time with the server's, and set the wrong clock (`timedatectl`)".into()
             }
+            Self::NotAdmitted { .. } => {
+                "try again in a moment; the server's log says which callers take its places, or what else is listening \
+                 there"
+                    .into()
+            }
             Self::Stalled { .. } => "check the server's log and the network, then try again".into(),
             Self::TokenRejected => "copy admin.toml from the server's data folder again".into(),
             Self::NotFound => "compare the versions: `banyan --version` here and on the server".into(),
@@ -86,7 +100,7 @@ impl Advice for ApiClientError {
     }
     fn reason(&self) -> Option<Reason> {
         match self {
-            Self::Unreachable { .. } | Self::Stalled { .. } => Some(Reason::ServerAway),
+            Self::Unreachable { .. } | Self::NotAdmitted { .. } | Self::Stalled { .. } => Some(Reason::ServerAway),
             Self::WrongServer { .. } => Some(Reason::WrongIdentity),
             Self::ClockWrong { .. } => Some(Reason::ClockWrong),
             Self::Refused(error) if error.reason != Reason::Unknown => Some(error.reason),
@@ -98,9 +112,11 @@ impl Advice for ApiClientError {
     }
     fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::WrongServer { .. } | Self::ClockWrong { .. } | Self::Stalled { .. } => {
-                Exit::Unreachable
-            }
+            Self::Unreachable { .. }
+            | Self::NotAdmitted { .. }
+            | Self::WrongServer { .. }
+            | Self::ClockWrong { .. }
+            | Self::Stalled { .. } => Exit::Unreachable,
             Self::TokenRejected | Self::Refused(_) => Exit::Refused,
             Self::Setup(_) | Self::NotFound | Self::MalformedResponse(_) | Self::File(_) => Exit::Failed,
         }
@@ -110,7 +126,7 @@ impl Advice for ApiClientError {
 impl ApiClientError {
     /// Returns whether retrying later can help, because the server is only temporarily unreachable.
     pub(crate) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Stalled { .. })
+        matches!(self, Self::Unreachable { .. } | Self::NotAdmitted { .. } | Self::Stalled { .. })
     }
     /// Returns whether the server does not know the work that it was asked about.
     pub(super) fn is_unknown_work(&self) -> bool {
@@ -120,6 +136,7 @@ impl ApiClientError {
     pub(super) fn from_transport(error: &reqwest::Error, profile: &Profile) -> Self {
         let server = Address::list(&profile.servers);
         let mut deepest = error.to_string();
+        let mut is_closed = false;
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
             if let Some(tls @ rustls::Error::InvalidCertificate(invalid)) = inner.downcast_ref() {
@@ -138,12 +155,17 @@ impl ApiClientError {
                 };
             }
             deepest = inner.to_string();
+            is_closed |= inner.downcast_ref::<io::Error>().is_some_and(|error| {
+                matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+            });
             cause = inner_cause(inner);
         }
         if error.is_builder() {
             Self::Setup(deepest)
         } else if error.is_decode() || error.is_body() && !error.is_timeout() {
             Self::MalformedResponse(deepest)
+        } else if error.is_connect() && is_closed {
+            Self::NotAdmitted { server, why: deepest }
         } else if error.is_timeout() {
             Self::Unreachable { server, why: "no answer in time".into() }
         } else {

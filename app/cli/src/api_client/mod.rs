@@ -9,8 +9,9 @@ mod upload;
 
 pub(crate) use error::ApiClientError;
 
+use crate::output::{print_note, sanitise};
 use banyan_proto::{
-    ALPN_HTTP, Address, Format, MachineId, OrderId,
+    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, Format, MachineId, OrderId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
         RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, SuspiciousEvent, TokenCreated,
@@ -29,7 +30,10 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::OnceCell;
 
 /// Timeout for connecting.
@@ -43,6 +47,12 @@ const SHORT_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause before a server that is unreachable or at work is asked again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long to try again when the server closes new connections, and the pause between two attempts. Callers that say
+/// nothing keep others of their network out for a second and a half.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(5);
+const ADMISSION_PAUSE: Duration = Duration::from_millis(250);
+/// The user is told of a wait for admission that is longer than this.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
 /// Maximum size of an answer (bytes). The status of the largest deployment fits.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
@@ -82,7 +92,8 @@ impl DeploymentControl {
 impl ApiClient {
     /// Creates a client. Sends nothing yet.
     pub(crate) fn new(profile: &Profile) -> Result<Self, ApiClientError> {
-        let tls = pinned_client(profile.ca, &[ALPN_HTTP]).map_err(|error| ApiClientError::Setup(error.to_string()))?;
+        let tls = pinned_client(profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP])
+            .map_err(|error| ApiClientError::Setup(error.to_string()))?;
         let names = Arc::<Names>::default();
         let resolver = ServerResolver { servers: profile.servers.as_slice().into(), names: Arc::clone(&names) };
         let http = reqwest::Client::builder()
@@ -163,6 +174,12 @@ impl ApiClient {
     pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ApiClientError> {
         self.post("deployments", deploy).await
     }
+    /// Returns the newest deployment's id.
+    pub(crate) async fn newest_deployment(&self) -> Result<Option<OrderId>, ApiClientError> {
+        // A server that does not know the limit lists all of them, the newest first.
+        let newest: Vec<DeploymentStatus> = self.get("deployments?limit=1").await?;
+        Ok(newest.first().map(|deployment| deployment.id))
+    }
     /// Lists all deployments, without their target machines.
     pub(crate) async fn deployments(&self) -> Result<Vec<DeploymentStatus>, ApiClientError> {
         self.get("deployments").await
@@ -190,7 +207,7 @@ impl ApiClient {
         self.http.request(method, url).bearer_auth(&self.profile.token)
     }
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        let response = self.send(self.request(Method::GET, path)).await?;
+        let response = wait_for_admission(async || self.send(self.request(Method::GET, path)).await).await?;
         self.read(response).await
     }
     async fn post<T: DeserializeOwned>(
@@ -204,13 +221,16 @@ impl ApiClient {
     }
     async fn post_body(&self, path: &str, body: &Arc<[u8]>) -> Result<reqwest::Response, ApiClientError> {
         let size = body.len() as u64;
-        let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
-        let request = request.header(CONTENT_LENGTH, size);
-        self.send_body(request, std::io::Cursor::new(Arc::clone(body)), |_| {}).await
+        let send = async || {
+            let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
+            let request = request.header(CONTENT_LENGTH, size);
+            self.send_body(request, std::io::Cursor::new(Arc::clone(body)), |_| {}).await
+        };
+        wait_for_admission(send).await
     }
     /// Sends a request that consists of its path alone.
     async fn post_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        let send = || self.send(self.request(Method::POST, path));
+        let send = || wait_for_admission(async || self.send(self.request(Method::POST, path)).await);
         self.read(self.wait_for_work(send().await?, send).await?).await
     }
     /// Sends a request without a body.
@@ -265,6 +285,30 @@ impl ApiClient {
     }
 }
 
+/// Sends a request again while the server closes each new connection before it is secured. Nothing of the request has
+/// been sent by then.
+async fn wait_for_admission(
+    send: impl AsyncFn() -> Result<reqwest::Response, ApiClientError>,
+) -> Result<reqwest::Response, ApiClientError> {
+    let begun = Instant::now();
+    let mut is_told = false;
+    loop {
+        let error = match send().await {
+            Err(error @ ApiClientError::NotAdmitted { .. }) if begun.elapsed() < ADMISSION_PATIENCE => error,
+            answer => return answer,
+        };
+        if !is_told && begun.elapsed() >= SILENT_WAIT {
+            print_note(&format!(
+                "{}; trying again for {} seconds",
+                sanitise(&error.to_string()),
+                ADMISSION_PATIENCE.as_secs()
+            ));
+            is_told = true;
+        }
+        tokio::time::sleep(ADMISSION_PAUSE).await;
+    }
+}
+
 /// Looks up the server's own name as the addresses in the profile.
 struct ServerResolver {
     servers: Arc<[Address]>,
@@ -312,5 +356,31 @@ mod tests {
         assert!(matches!(error_of_response(StatusCode::NOT_FOUND, b""), ApiClientError::NotFound));
         let error = error_of_response(StatusCode::BAD_GATEWAY, b"<html>");
         assert!(error.to_string().contains("502") && error.to_string().contains("<html>"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_server_closes_at_once_is_tried_again() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let closing = tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                drop(connection);
+            }
+        });
+        let profile =
+            Profile { servers: vec![server.into()], ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
+        let client = ApiClient::new(&profile).unwrap();
+        let refused = client.send(client.request(Method::GET, "info")).await.unwrap_err();
+        assert!(matches!(refused, ApiClientError::NotAdmitted { .. }) && refused.is_temporary(), "{refused:?}");
+        closing.abort();
+
+        let attempts = std::cell::Cell::new(0);
+        let refused = || ApiClientError::NotAdmitted { server: server.to_string(), why: "closed".into() };
+        let admitted_later = async || {
+            attempts.set(attempts.get() + 1);
+            Err(if attempts.get() < 4 { refused() } else { ApiClientError::TokenRejected })
+        };
+        let answer = wait_for_admission(admitted_later).await;
+        assert!(matches!(answer, Err(ApiClientError::TokenRejected)) && attempts.get() == 4, "{answer:?}");
     }
 }

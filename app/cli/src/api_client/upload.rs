@@ -27,7 +27,7 @@ struct FailedAttempt {
 impl FailedAttempt {
     fn new(error: ApiClientError, offset: u64) -> Self {
         let may_repeat = match &error {
-            ApiClientError::Unreachable { .. } => true,
+            ApiClientError::Unreachable { .. } | ApiClientError::NotAdmitted { .. } => true,
             // The server has deleted what earlier attempts had brought.
             ApiClientError::Refused(refusal) if refusal.reason == Reason::BadArtifact => offset > 0,
             // Another client was faster.

@@ -49,29 +49,26 @@ pub(super) async fn resolve_deployment(
     selector: &DeploymentSelector,
     action: impl Fn() -> String,
 ) -> Result<OrderId, Failure> {
-    if let DeploymentSelector::Id(id) = selector {
-        return Ok(*id);
-    }
-    let all = client.deployments().await.with_context(&action)?;
-    select_deployment(&all, selector)
-        .map_err(|wrong| Failure::new(action(), wrong, "list all deployments and their ids with `banyan status`"))
+    let found = match selector {
+        DeploymentSelector::Id(id) => Ok(*id),
+        // The server knows their numbers. Its clock may have been wrong in between.
+        DeploymentSelector::Latest => client
+            .newest_deployment()
+            .await
+            .with_context(&action)?
+            .ok_or_else(|| "there are no deployments yet".to_owned()),
+        DeploymentSelector::Prefix(start) => find_deployment(&client.deployments().await.with_context(&action)?, start),
+    };
+    found.map_err(|wrong| Failure::new(action(), wrong, "list all deployments and their ids with `banyan status`"))
 }
 
-fn select_deployment(all: &[DeploymentStatus], selector: &DeploymentSelector) -> Result<OrderId, String> {
-    match selector {
-        DeploymentSelector::Id(id) => Ok(*id),
-        DeploymentSelector::Latest => {
-            // The server lists them by their number, the newest first. Its clock may have been wrong in between.
-            all.first().map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
-        }
-        DeploymentSelector::Prefix(start) => {
-            let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
-            match (found.next(), found.next()) {
-                (Some(id), None) => Ok(id),
-                (None, _) => Err(format!("no deployment's id starts with {start}")),
-                (Some(_), Some(_)) => Err(format!("several deployments' ids start with {start}")),
-            }
-        }
+/// Finds the one deployment whose id starts with these digits.
+fn find_deployment(all: &[DeploymentStatus], start: &str) -> Result<OrderId, String> {
+    let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
+    match (found.next(), found.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => Err(format!("no deployment's id starts with {start}")),
+        (Some(_), Some(_)) => Err(format!("several deployments' ids start with {start}")),
     }
 }
 
@@ -100,30 +97,25 @@ pub(super) fn resolve_machine(all: &[Machine], typed: &str) -> Result<MachineId,
 mod tests {
     use super::*;
     use crate::{commands::test_machine::machine, deployment_tree::fixture::status};
-    use banyan_proto::UnixSeconds;
 
     fn deployments() -> Vec<DeploymentStatus> {
-        let with = |first: [u8; 2], accepted| {
+        let with = |first: [u8; 2], last| {
             let mut one = status(&[]);
             one.id.0[..2].copy_from_slice(&first);
-            one.accepted = UnixSeconds(accepted);
+            one.id.0[15] = last;
             one
         };
-        vec![with([1, 2], 10), with([1, 3], 30), with([1, 3], 20)]
+        vec![with([1, 2], 1), with([1, 3], 2), with([1, 3], 3)]
     }
 
     #[test]
     fn deployments_are_found_by_short_forms_that_fit_one_only() {
         let all = deployments();
-        assert_eq!(select_deployment(&all, &"0102".parse().unwrap()), Ok(all[0].id));
-        assert_eq!(
-            select_deployment(&all, &"latest".parse().unwrap()),
-            Ok(all[0].id),
-            "the order of creation counts, not the wall clock"
-        );
-        assert!(select_deployment(&all, &"0103".parse().unwrap()).unwrap_err().contains("several"));
-        assert!(select_deployment(&all, &"0104".parse().unwrap()).unwrap_err().contains("no deployment"));
-        assert!(select_deployment(&[], &DeploymentSelector::Latest).is_err());
+        assert_eq!("0102".parse(), Ok(DeploymentSelector::Prefix("0102".into())));
+        assert_eq!("latest".parse(), Ok(DeploymentSelector::Latest));
+        assert_eq!(find_deployment(&all, "0102"), Ok(all[0].id));
+        assert!(find_deployment(&all, "0103").unwrap_err().contains("several"));
+        assert!(find_deployment(&all, "0104").unwrap_err().contains("no deployment"));
         for bad in ["", "01", "hello", &"0".repeat(33)] {
             assert!(bad.parse::<DeploymentSelector>().is_err(), "{bad:?}");
         }

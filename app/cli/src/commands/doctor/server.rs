@@ -173,6 +173,7 @@ fn evaluate_answer(profile: &Profile, answer: Result<Info, ApiClientError>, now:
                 }
                 ApiClientError::Setup(_)
                 | ApiClientError::Unreachable { .. }
+                | ApiClientError::NotAdmitted { .. }
                 | ApiClientError::Stalled { .. }
                 | ApiClientError::ClockWrong { .. }
                 | ApiClientError::NotFound
