@@ -1,6 +1,7 @@
 //! The tools for writing promise tests: a [`TestNetwork`] of real processes on loopback, and a [`test_desktop`] for
 //! real windows.
 
+pub mod enrolment;
 pub mod evil_agent;
 #[cfg(target_os = "linux")]
 pub mod fake_clock;

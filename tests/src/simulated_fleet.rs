@@ -1,17 +1,15 @@
 //! Thousands of simulated machines in one process: each has its own certificate, address and connection, checks in and
 //! reports like an agent, and installs nothing.
 
+use crate::enrolment::read_answer;
 use banyan_proto::{
     ALPN_HTTP, MachineId, OrderId, UnixSeconds,
-    api::{CheckIn, CheckInReply, EnrolReply, EnrolRequest, Event, Report, Reports},
+    api::{CheckIn, CheckInReply, EnrolRequest, Event, Report, Reports},
     format,
     join::JoinCode,
 };
-use banyan_wire::tls::{Credentials, SERVER_NAME, pinned_client};
-use rustls::{
-    ClientConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-};
+use banyan_wire::tls::{SERVER_NAME, pinned_client};
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -234,17 +232,8 @@ impl SimulatedMachine {
             addresses: vec![],
             software: "simulated".into(),
         };
-        let (status, body) = session.request("POST", "/v1/enrol", &format::write(&request)).await?;
-        if status != 200 {
-            return Err(invalid(String::from_utf8_lossy(&body)));
-        }
-        let reply: EnrolReply = serde_json::from_slice(&body)?;
-        let pem = |text: &str| CertificateDer::from_pem_slice(text.as_bytes()).map_err(invalid);
-        let credentials = Credentials {
-            certificate: pem(&reply.certificate)?,
-            key: PrivateKeyDer::try_from(key.serialize_der()).map_err(invalid)?,
-            ca: pem(&reply.ca)?,
-        };
+        let answer = session.request("POST", "/v1/enrol", &format::write(&request)).await?;
+        let (reply, credentials) = read_answer(answer, &key)?;
         let tls = credentials.connector(None, &[ALPN_HTTP]).map_err(invalid)?;
         let [_, _, high, low] = u32::try_from(number + 1).unwrap_or(u32::MAX).to_be_bytes();
         let address = Ipv4Addr::new(127, 1, high, low);

@@ -2,11 +2,13 @@
 //! server was restarted, hear of a deployment, report, and vanish. Prints a table for `docs/numbers.md`.
 //!
 //! `many-machines [MACHINES]` simulates this many (default 8,000). They run in this program, on the same processors as
-//! the server. Figures depend on the computer, so the program fails only when a step does not end.
+//! the server. Figures depend on the computer, so the program fails only when a step does not end, or when the server
+//! refuses an administrator.
 
 use banyan_proto::{
-    ALPN_HTTP, Reason,
-    admin::{DeploymentStatus, Machine, Profile},
+    ALPN_ADMINISTRATOR, ALPN_HTTP, Reason,
+    admin::{DeploymentStatus, Machine, NewToken, Profile},
+    format,
     join::JoinCode,
 };
 use banyan_tests::{
@@ -19,7 +21,7 @@ use banyan_wire::{open_files, tls::pinned_client};
 use std::{
     net::Ipv4Addr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -34,34 +36,58 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// The names of the threads that the database library starts.
 const DATABASE_THREADS: &str = "sqlx-sqlite";
 
+/// What an administrator met with.
+#[derive(Default, Clone, Copy)]
+struct Service {
+    slowest: Duration,
+    answers: usize,
+    failures: usize,
+}
+
 /// Asks the server again and again, each time over a new connection, as the command line does.
 struct Probe {
-    slowest: Arc<Mutex<Duration>>,
+    /// Locked while a request is under way.
+    service: Arc<Mutex<Service>>,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Probe {
     fn start(profile: Profile) -> Self {
-        let (slowest, stop) = (Arc::new(Mutex::new(Duration::ZERO)), Arc::new(AtomicBool::new(false)));
-        let (noted, stopped) = (Arc::clone(&slowest), Arc::clone(&stop));
+        let (service, stop) = (Arc::<Mutex<Service>>::default(), Arc::new(AtomicBool::new(false)));
+        let (noted, stopped) = (Arc::clone(&service), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be started");
+            let code = NewToken { uses: 1, expires_seconds: 60, group: None, replaces: None };
+            let code = format::write(&code);
+            // One request reads the database, as `banyan status`, and the other writes to it.
+            let mut requests =
+                [("GET", "/api/v1/deployments", ""), ("POST", "/api/v1/tokens", &*code)].into_iter().cycle();
             while !stopped.load(Ordering::SeqCst) {
+                let mut service = noted.lock().unwrap_or_else(PoisonError::into_inner);
                 let asked = Instant::now();
-                // A server that is being restarted answers nobody.
-                if runtime.block_on(ask(&profile)).is_ok() {
-                    let mut slowest = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                    *slowest = (*slowest).max(asked.elapsed());
+                let request = requests.next().expect("the requests repeat");
+                match runtime.block_on(ask(&profile, request)) {
+                    Ok(()) => service.answers += 1,
+                    Err(error) => {
+                        service.failures += 1;
+                        eprintln!("an administrator got no answer: {error}");
+                    }
                 }
+                service.slowest = service.slowest.max(asked.elapsed());
+                drop(service);
                 thread::sleep(PROBE_PAUSE);
             }
         });
-        Self { slowest, stop, thread: Some(thread) }
+        Self { service, stop, thread: Some(thread) }
     }
-    /// Returns the slowest answer since the last call.
-    fn take(&self) -> Duration {
-        std::mem::take(&mut *self.slowest.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Asks nothing until the guard is dropped.
+    fn pause(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Returns what happened since the last call.
+    fn take(&self) -> Service {
+        std::mem::take(&mut *self.pause())
     }
 }
 
@@ -72,21 +98,26 @@ impl Drop for Probe {
     }
 }
 
-async fn ask(profile: &Profile) -> std::io::Result<()> {
-    let tls = pinned_client(profile.ca, &[ALPN_HTTP]).map_err(std::io::Error::other)?;
+async fn ask(profile: &Profile, (method, path, body): (&str, &str, &str)) -> std::io::Result<()> {
+    let tls = pinned_client(profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP]).map_err(std::io::Error::other)?;
     let server = profile.servers[0].as_socket().expect("the server has an IP address");
     let session = ApiSession::open(server, Ipv4Addr::LOCALHOST, Arc::new(tls)).await?;
-    session.with_token(&profile.token).request("GET", "/api/v1/info", "").await.map(drop)
+    match session.with_token(&profile.token).request(method, path, body).await? {
+        (200, _) => Ok(()),
+        (status, body) => Err(std::io::Error::other(format!("{status} {}", String::from_utf8_lossy(&body)))),
+    }
 }
 
 /// The measurements of one run.
 struct Benchmark {
+    /// Dropped before the server.
+    probe: Probe,
     machines: usize,
     network: TestNetwork,
     runtime: Runtime,
     fleet: SimulatedFleet,
-    probe: Probe,
     slowest: Duration,
+    failures: usize,
 }
 
 /// What the server had used before a step.
@@ -107,11 +138,12 @@ impl Benchmark {
         let probe = Probe::start(network.profile());
         println!(
             "| {machines} machines | took (s) | processor (s) | of it database (s) | server's memory (MiB) | an \
-             administrator waited at most (ms) |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+             administrator waited at most (ms) | of answers | without an answer |\n| --- | ---: | ---: | ---: | ---: | \
+             ---: | ---: | ---: |"
         );
         let begun = StepStart::of(&network);
         let fleet = runtime.block_on(SimulatedFleet::enrol(&code, machines)).expect("the machines enrol");
-        let mut this = Self { machines, network, runtime, fleet, probe, slowest: Duration::ZERO };
+        let mut this = Self { machines, network, runtime, fleet, probe, slowest: Duration::ZERO, failures: 0 };
         this.end_step("enrol", &begun);
         this
     }
@@ -130,14 +162,17 @@ impl Benchmark {
         let seconds = |ticks: u64| ticks as f64 / 100.0;
         let (processor, database) = begun.until(&StepStart::of(&self.network));
         let took = begun.at.elapsed().as_secs_f64();
-        let waited = self.probe.take();
-        self.slowest = self.slowest.max(waited);
+        let service = self.probe.take();
+        self.slowest = self.slowest.max(service.slowest);
+        self.failures += service.failures;
         println!(
-            "| {name} | {took:.1} | {:.1} | {:.1} | {:.0} | {} |",
+            "| {name} | {took:.1} | {:.1} | {:.1} | {:.0} | {} | {} | {} |",
             seconds(processor),
             seconds(database),
             mib(Memory::of(self.network.server_id()).all),
-            waited.as_millis()
+            service.slowest.as_millis(),
+            service.answers,
+            service.failures
         );
     }
     fn progress(&self) -> FleetProgress {
@@ -201,8 +236,11 @@ fn main() {
     assert_eq!(status.addressees.len(), machines);
 
     let restart = |run: &mut Benchmark| {
+        // A server that is being restarted answers nobody.
+        let pause = run.probe.pause();
         run.network.kill_server();
         run.network.start_server();
+        drop(pause);
     };
     run.step("the server is restarted: connect and check in again", restart, all_checked_in);
     eprintln!("{:?}", run.progress());
@@ -213,4 +251,5 @@ fn main() {
     };
     run.step("vanish, and are shown as unreachable", vanish, |run| run.unreachable() >= run.machines);
     eprintln!("an administrator waited for up to {:?}", run.slowest);
+    assert_eq!(run.failures, 0, "every request of an administrator was answered");
 }

@@ -5,9 +5,10 @@
 pub mod attacks;
 pub mod relay;
 
+use crate::enrolment::read_answer;
 use banyan_proto::{
     ALPN_HTTP, ALPN_PEER, Address, MachineId, PROTOCOL_VERSIONS,
-    api::{CheckIn, EnrolReply, EnrolRequest},
+    api::{CheckIn, EnrolRequest},
     format,
     join::JoinCode,
     peer::Hello,
@@ -16,10 +17,7 @@ use banyan_wire::{
     connection::{self, Connection},
     tls::{Credentials, SERVER_NAME, pinned_client},
 };
-use rustls::{
-    ClientConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-};
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -124,17 +122,7 @@ impl EvilAgent {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let key = rcgen::KeyPair::generate().map_err(invalid)?;
         let request = enrolment(code, label, certificate_request(&key), listener.local_addr()?);
-        let (status, body) = send_enrolment(code, &request).await?;
-        if status != 200 {
-            return Err(invalid(String::from_utf8_lossy(&body)));
-        }
-        let reply: EnrolReply = serde_json::from_slice(&body)?;
-        let pem = |text: &str| CertificateDer::from_pem_slice(text.as_bytes()).map_err(invalid);
-        let credentials = Credentials {
-            certificate: pem(&reply.certificate)?,
-            key: PrivateKeyDer::try_from(key.serialize_der()).map_err(invalid)?,
-            ca: pem(&reply.ca)?,
-        };
+        let (reply, credentials) = read_answer(send_enrolment(code, &request).await?, &key)?;
         let server_address = code.servers[0].as_socket().ok_or_else(|| invalid("the server has no IP address"))?;
         Ok(Self { id: reply.machine, server: reply.server, server_address, label: label.into(), listener, credentials })
     }
