@@ -39,6 +39,9 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   </property>
 </channel>"#;
 
+/// How programs prove to a screen that they belong to it.
+pub const COOKIE_NAME: &str = "MIT-MAGIC-COOKIE-1";
+
 /// The services that the bus starts on demand: the settings of the panel, and assistive technologies.
 const ACTIVATED: [&str; 2] = ["org.xfce.Xfconf.service", "org.a11y.Bus.service"];
 
@@ -62,6 +65,8 @@ pub struct TestDesktop {
     children: Vec<Child>,
     folder: TempDir,
     display: String,
+    /// The secret that the screen asks for.
+    cookie: [u8; 16],
     address: String,
     user: Option<u32>,
 }
@@ -88,19 +93,38 @@ impl TestDesktop {
         let runtime = folder.path().join("run");
         fs::create_dir(&runtime).expect("the folder is accessible");
         fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("the folder's mode can be set");
-        let mut desktop = Self { children: vec![], folder, display: String::new(), address: String::new(), user };
+        let cookie =
+            std::array::from_fn(|at| blake3::hash(folder.path().as_os_str().as_encoded_bytes()).as_bytes()[at]);
+        let mut desktop =
+            Self { children: vec![], folder, display: String::new(), cookie, address: String::new(), user };
+        let authority = desktop.write_authority();
         if user.is_some() {
-            for path in [desktop.folder.path(), &runtime] {
+            for path in [desktop.folder.path(), &runtime, &authority] {
                 chown(path, user, user).expect("the test runs as root");
             }
         }
-        let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
+        let authority = authority.to_str().expect("the path is valid UTF-8");
+        let screen =
+            ["-displayfd", "1", "-auth", authority, "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
         desktop.display = format!(":{}", desktop.start_and_read_line("Xvfb", &screen));
         let configuration = desktop.write_bus_configuration(services);
         let bus = ["--config-file", &configuration, "--nofork", "--nopidfile", "--print-address=1"];
         desktop.address = desktop.start_and_read_line("dbus-daemon", &bus);
         desktop.start_and_read_line("openbox", &["--startup", "echo started"]);
         desktop
+    }
+    /// Writes the file with the screen's secret: a screen of another test may get the number of one that was closed, and
+    /// must not take its programs. Returns its path.
+    fn write_authority(&self) -> PathBuf {
+        const ANY_ADDRESS: [u8; 2] = [0xff, 0xff];
+        let mut entry = ANY_ADDRESS.to_vec();
+        for part in [b"".as_slice(), b"", COOKIE_NAME.as_bytes(), &self.cookie] {
+            entry.extend(u16::try_from(part.len()).expect("a short text").to_be_bytes());
+            entry.extend(part);
+        }
+        let path = self.path(".Xauthority");
+        fs::write(&path, entry).expect("the file can be written");
+        path
     }
     /// Writes the configuration of a session bus that starts only what the tests need, whatever else is installed: a
     /// notification service of the system would take the name of the test's own. Returns its path.
@@ -158,6 +182,11 @@ impl TestDesktop {
     pub fn display(&self) -> &str {
         &self.display
     }
+    /// Returns the secret that the screen asks for, of the kind [`COOKIE_NAME`].
+    #[must_use]
+    pub fn cookie(&self) -> &[u8] {
+        &self.cookie
+    }
     /// Returns the address of the session bus.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -177,7 +206,8 @@ impl TestDesktop {
         // Times are compared with those of the test itself.
         command.envs(std::env::var_os("TZ").map(|zone| ("TZ", zone)));
         command.env("HOME", home).env("XDG_CONFIG_HOME", home.join(".config")).env("XDG_RUNTIME_DIR", home.join("run"));
-        command.env("DISPLAY", &self.display).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
+        command.env("DISPLAY", &self.display).env("XAUTHORITY", home.join(".Xauthority"));
+        command.env("DBUS_SESSION_BUS_ADDRESS", &self.address);
         command.env("LIBGL_ALWAYS_SOFTWARE", "1").env("GTK_THEME", "Adwaita").env("LANG", "C.UTF-8");
         command.current_dir(home).stdin(Stdio::null());
         if let Some(user) = self.user {

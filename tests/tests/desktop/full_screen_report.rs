@@ -2,15 +2,26 @@
 
 use crate::fake_agent::Agent;
 use banyan_fake_agent::Scene;
-use banyan_tests::test_desktop::{TestDesktop, wait_for};
+use banyan_tests::test_desktop::{COOKIE_NAME, TestDesktop, wait_for};
+use std::os::unix::net::UnixStream;
 use x11rb::{
     COPY_DEPTH_FROM_PARENT,
     connection::Connection,
     protocol::xproto::{
         Atom, AtomEnum, ClientMessageEvent, ConnectionExt, CreateWindowAux, EventMask, PropMode, WindowClass,
     },
+    rust_connection::{DefaultStream, RustConnection},
     wrapper::ConnectionExt as _,
 };
+
+/// Connects this test to the screen, as the programs on it do.
+fn connect(desktop: &TestDesktop) -> RustConnection {
+    let socket = format!("/tmp/.X11-unix/X{}", desktop.display().trim_start_matches(':'));
+    let stream = UnixStream::connect(socket).expect("the screen answers");
+    let (stream, _) = DefaultStream::from_unix_stream(stream).expect("the screen answers");
+    let (name, cookie) = (COOKIE_NAME.as_bytes().to_vec(), desktop.cookie().to_vec());
+    RustConnection::connect_to_stream_with_auth_info(stream, 0, name, cookie).expect("the screen answers")
+}
 
 #[test]
 fn a_full_screen_program_is_reported_while_it_lasts() {
@@ -27,8 +38,8 @@ fn a_full_screen_program_is_reported_while_it_lasts() {
     reported(false);
 
     // A film begins …
-    let (x, screen) = x11rb::connect(Some(desktop.display())).expect("the screen answers");
-    let root = x.setup().roots[screen].root;
+    let x = connect(&desktop);
+    let root = x.setup().roots[0].root;
     let atom = |name: &str| -> Atom { x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom };
     // A window that existed before its window manager is never brought to the front.
     let manager = atom("_NET_SUPPORTING_WM_CHECK");

@@ -4,7 +4,10 @@
 //! The attackers are threads that the kernel treats as another user for all file access (`setfsuid`). The agents are
 //! real processes of root's, started in the least careful way: with an empty umask.
 
-use banyan_proto::local::{LOCAL_VERSION, Reply, Request};
+use banyan_proto::{
+    admin::DeploymentState,
+    local::{LOCAL_VERSION, Reply, Request},
+};
 use banyan_tests::{
     TestNetwork,
     programs::{self, Service},
@@ -195,6 +198,8 @@ fn a_running_agents_files_cannot_be_replaced_written_or_read() {
         assert!(matches!(reply, Reply::Ordered { .. }), "{reply:?}");
         let says = format!("hello {version}.0");
         network.wait_until("the new version runs", |network| network.says(0, "hello").as_deref() == Some(&says));
+        // The server refuses the next version while this one is under way.
+        network.wait_for_status("latest", "the server knows it", |status| status.state == DeploymentState::Finished);
     }
     let tried = attacker.rounds.load(Ordering::Relaxed);
     let won = attacker.stop();
