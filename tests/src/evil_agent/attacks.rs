@@ -12,14 +12,10 @@ use banyan_proto::{
     peer::{Confirm, Control, Hello, OfferReply, Pull},
 };
 use banyan_wire::connection::Connection;
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 
@@ -117,14 +113,6 @@ fn control(text: &str) -> Vec<u8> {
     [&length.to_be_bytes(), &[0][..], text.as_bytes()].concat()
 }
 
-/// Connects from another loopback address than the administrator has: callers without an identity share the places of
-/// their network.
-async fn connect_from_elsewhere(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((Ipv4Addr::new(127, 0, 0, 66), 0).into())?;
-    socket.connect(address).await
-}
-
 /// Sends bytes again and again until the victim closes the connection, or for this long.
 async fn flood(connection: &mut Connection, bytes: &[u8], times: usize, most: Duration) {
     let sending = async {
@@ -153,8 +141,9 @@ impl EvilAgent {
         match attack {
             FrameAttack::NoHandshake => {
                 let mut open = Vec::new();
-                for _ in 0..200 {
-                    open.push(connect_from_elsewhere(address).await?);
+                // More than one address may have, and from the administrator's own.
+                for _ in 0..300 {
+                    open.push(TcpStream::connect(address).await?);
                 }
                 sleep(most).await;
                 return Ok(());
