@@ -96,12 +96,16 @@ impl SwarmState {
             (Some(Some((held, _))), Ok(())) if !may_wait && held <= from => Some(PullReply::NotHere),
             (Some(Some(_)), Ok(())) => None,
         };
-        let (mut ctx, _, upload_slots) = self.split();
+        let (mut ctx, orders, upload_slots) = self.split();
         match refusal {
             Some(reply) => refuse_pull(&mut ctx, link, reply),
             None => {
                 ctx.effects.links.insert(link, info);
                 upload_slots.enqueue(&mut ctx, link, PullRequest { info, from, wait: may_wait });
+                let stripe = orders.get_mut(&info.stripe.order).and_then(|order| order.stripe_mut(info.stripe.stripe));
+                if let Some(delegation) = stripe.and_then(|stripe| stripe.delegation_mut()) {
+                    delegation.on_pull(&mut ctx, link, info.peer);
+                }
             }
         }
     }

@@ -6,12 +6,15 @@
 //! help, or finds the accepted offer on its disk. A head that took its part and disconnected before delegating is
 //! redialled, first at once and then after pauses. It is skipped when that fails. A head that stays connected but does
 //! not delegate in time is handled in the same way.
+//!
+//! A head that cannot be dialled has its offer from the server and dials this machine. It gets the offer over that
+//! connection, and from then on counts like every other head.
 
 use crate::{
     context::Context,
     io::{Action, Link, Now, StripeId},
 };
-use banyan_proto::{AddresseeList, Proof, Reason, api::Event, peer::OfferReply};
+use banyan_proto::{AddresseeList, MachineId, Proof, Reason, api::Event, peer::OfferReply};
 use std::time::Duration;
 
 /// The most dials and unanswered offers of one stripe at once, so that many dead heads do not cause a flood of
@@ -93,6 +96,19 @@ impl Delegation {
             let (sublist, proof) = (part.sublist.clone(), part.proof.clone());
             ctx.emit(Action::Offer { link, stripe: self.id, sublist, proof });
         }
+    }
+    /// Sends the offer over a link on which its head asks for chunks: the head has its offer from the server, and is here
+    /// before it was dialled. Many heads cannot be dialled at all.
+    pub(crate) fn on_pull(&mut self, ctx: &mut Context<'_>, link: Link, from: MachineId) {
+        let is_due = |part: &DelegatedPart| matches!(part.state, PartState::Due(_) | PartState::Dialling(..));
+        let waits = |part: &&mut DelegatedPart| part.sublist.head() == from && is_due(part);
+        let Some(part) = self.parts.iter_mut().find(waits) else { return };
+        if let PartState::Dialling(dialled, _) = part.state {
+            ctx.close(dialled, Reason::Done);
+        }
+        part.state = PartState::Offered(link, ctx.now + ctx.config.timings.offer_timeout);
+        let (sublist, proof) = (part.sublist.clone(), part.proof.clone());
+        ctx.emit(Action::Offer { link, stripe: self.id, sublist, proof });
     }
     /// Processes the head's answer to the offer.
     pub(crate) fn on_offer_answer(&mut self, ctx: &mut Context<'_>, link: Link, reply: &OfferReply) {

@@ -88,6 +88,9 @@ pub(crate) struct Source {
     open: bool,
     state: SourceState,
     backoff: PeerBackoff,
+    /// When this stripe's offer arrived, and the pauses before an ancestor is asked again that has none yet.
+    offered_at: Now,
+    offer_lag_delay: RetryDelay,
     /// A source that failed, and whose parent in another stripe may help. The order takes it to look that parent up.
     failed_source: Option<MachineId>,
     /// The parent of the failed source in another stripe.
@@ -126,6 +129,8 @@ impl Source {
             open,
             state,
             backoff: PeerBackoff::default(),
+            offered_at: now,
+            offer_lag_delay: RetryDelay::default(),
             failed_source: None,
             alternate_parent: None,
             server_delay: RetryDelay::default(),

@@ -5,8 +5,9 @@ use super::{
     stream::{SourceKind, Stream},
 };
 use crate::{
+    config::Timings,
     context::Context,
-    io::{Action, Link},
+    io::{Action, Link, Now},
     retry_delay::RetryDelay,
 };
 use banyan_proto::{MachineId, Reason, api::Event, frame::Heartbeat, peer::PullReply};
@@ -87,6 +88,14 @@ impl Source {
                     stream.last_content = now;
                 });
             }
+            PullReply::NotHere if self.is_too_early(ctx.now, &ctx.config.timings, link) => {
+                ctx.close(link, Reason::Done);
+                let timings = &ctx.config.timings;
+                let pause =
+                    self.offer_lag_delay.next(timings.offer_lag_retry, timings.offer_lag, &mut ctx.effects.jitter);
+                self.state = SourceState::Searching { next: ctx.now + pause, server_due: false };
+                return;
+            }
             PullReply::NotHere => Reason::NoSource,
             PullReply::Refused { reason } => *reason,
         };
@@ -94,6 +103,16 @@ impl Source {
             ctx.close(link, Reason::Done);
             self.on_link_lost(ctx, link, why);
         }
+    }
+    /// Returns whether the ancestor at the other end may not have its own offer yet. Offers travel down the tree, but a
+    /// machine that nobody can dial gets its offer from the server.
+    fn is_too_early(&self, now: Now, timings: &Timings, link: Link) -> bool {
+        let is_asked = |stream: &Stream| stream.link == link && stream.kind == SourceKind::Ancestor && !stream.serving;
+        let stream = match &self.state {
+            SourceState::Connecting(Attempt::Requested(stream)) | SourceState::Streaming(stream) => stream,
+            _ => return false,
+        };
+        is_asked(stream) && now < self.offered_at + timings.offer_lag
     }
     /// Processes a heartbeat: the sender is alive, and says what it has.
     pub(crate) fn on_heartbeat(&mut self, ctx: &mut Context<'_>, link: Link, heartbeat: &Heartbeat) {

@@ -117,6 +117,23 @@ fn an_offer_that_is_not_answered_in_time_is_withdrawn() {
 }
 
 #[test]
+fn a_head_that_comes_itself_gets_the_offer_over_its_own_connection() {
+    let mut server = Server::planted(list(7));
+    let dialled = server.dialled();
+    let (who, dial) = dialled[0];
+    let own = Link(2);
+    server.give(LinkInput::Pulled { link: own, peer: id(who), stripe: STRIPE, from: 0, may_wait: true });
+    assert!(server.seen.contains(&Action::Close(dial, Reason::Done)), "nobody has to dial it: {:?}", server.seen);
+    let is_offer = |action: &&Action| matches!(action, Action::Offer { link, sublist, .. } if *link == own && sublist.head() == id(who));
+    assert_eq!(server.seen.iter().filter(is_offer).count(), 1, "{:?}", server.seen);
+    server.give(LinkInput::OfferAnswered(own, OfferReply::Accepted));
+    server.give(LinkInput::PartsAccepted(own));
+    server.takes(dialled[1].1);
+    server.give(LinkInput::PartsAccepted(dialled[1].1));
+    assert_eq!(server.machine.next_wake(), None, "both parts are delegated, and nobody was skipped");
+}
+
+#[test]
 fn a_head_that_only_receives_keeps_its_link_and_gives_its_parts_back() {
     let mut server = Server::planted(list(7));
     let (_, link) = server.dialled()[0];
