@@ -4,7 +4,8 @@
 use crate::{
     deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers},
     identity::registry::Registry,
-    net::tls_configuration::TlsConfiguration,
+    machines::dial_checks::DialChecks,
+    net::{connections::Connections, tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::artifacts::ArtifactStore,
     store::{ProgressNote, Store},
     suspicion_log::{self, SuspicionLog},
@@ -35,6 +36,9 @@ pub(crate) struct SwarmHost {
     pub(crate) direct_offers: Arc<DirectOffers>,
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) suspicions: SuspicionLog,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) dial_checks: Arc<DialChecks>,
     /// Carries what is stored in the background.
     pub(crate) tasks: TaskTracker,
 }
@@ -84,6 +88,10 @@ impl Host for SwarmHost {
         match event {
             Event::SteppedOver { stripe, machine, reason } => {
                 debug!(%order, stripe, %machine, %reason, "machine skipped");
+                if reason == Reason::Unreachable && self.connections.is_online(machine) {
+                    self.wake_ups.announce_undelivered(machine, order);
+                    self.dial_checks.start_again(machine);
+                }
                 let store = Arc::clone(&self.store);
                 self.tasks.spawn(async move {
                     let detail = "the server could not send it its part of the list".to_owned();

@@ -147,6 +147,17 @@ impl VirtualNetwork {
         let state = if is_plugged { "master switch" } else { "nomaster" };
         self.switch.ip(&format!("link set port{host} {state}"));
     }
+    /// Drops every attempt of others to connect to a computer, like the firewall of many systems.
+    ///
+    /// # Panics
+    /// When nftables refuses the rules.
+    pub fn refuse_connections(&self, host: usize) {
+        const RULES: &str = "table inet firewall { chain input { type filter hook input priority 0; policy accept; \
+                             iifname eth0 tcp flags & (syn|ack) == syn drop; }; }";
+        let mut nft = self.hosts[host].namespace.command("nft".as_ref());
+        let output = nft.env("PATH", path()).arg(RULES.trim()).output().expect("nsenter can be run");
+        assert!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+    }
     /// Returns a command that runs `program` on a computer.
     #[must_use]
     pub fn command(&self, host: usize, program: &Command) -> Command {

@@ -3,7 +3,7 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    Address, Digest, KnownRates, MachineId, OrderId, Reason, UnixSeconds,
+    Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, UnixSeconds,
     api::ByteSource,
     format::requests,
     order::{Allowance, Spread, Window},
@@ -237,6 +237,9 @@ pub struct Machine {
     /// What the machine's link carries.
     #[serde(default, skip_serializing_if = "KnownRates::is_empty")]
     pub rates: KnownRates,
+    /// Who can dial the machine; `None` until that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
 }
 
 /// The events in the reply to `GET /api/v1/suspicions`, at most.

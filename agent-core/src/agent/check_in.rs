@@ -108,17 +108,21 @@ impl CheckIns {
         self.state.answer_at_once();
     }
 
+    /// Returns the orders of which every stripe has been offered.
+    fn offered_orders(&self) -> Vec<OrderId> {
+        let orders = self.agent.orders.all();
+        orders.iter().filter(|active| active.is_fully_offered()).map(|active| active.order.id).collect()
+    }
+
     async fn machine_status(&self) -> MachineStatus {
         let agent = &self.agent;
-        let orders = agent.orders.all();
-        let offered = orders.iter().filter(|active| active.is_fully_offered());
         MachineStatus {
             label: agent.label.clone(),
             addresses: agent.reachable_addresses().await,
             software: platform::software(),
             crl_number: agent.tls.crl_number(),
             epoch: agent.identity.epoch.highest(),
-            offered_orders: offered.map(|active| active.order.id).collect(),
+            offered_orders: self.offered_orders(),
             publishers: self.publishers.versions_to_report(),
             is_behind_publishers: self.publishers.is_behind(),
             policy: agent.user.policy.current().number,
@@ -154,7 +158,8 @@ impl CheckIns {
         if let Some(node) = self.agent.node.get() {
             reply.places.iter().for_each(|order| node.input(OrderInput::PlaceFree(*order)));
         }
-        for order in self.state.overdue_orders(&reply.orders) {
+        let undelivered = self.state.undelivered_orders(&reply.undelivered, &self.offered_orders());
+        for order in undelivered.into_iter().chain(self.state.overdue_orders(&reply.orders)) {
             self.agent.request_help(order).await;
         }
     }

@@ -101,6 +101,15 @@ impl CheckInState {
     pub(crate) fn record_refused_policy(&mut self, number: u64) {
         self.refused_policy = number;
     }
+    /// Returns which of the orders that others could not bring to this machine it must ask for now, and counts them as
+    /// asked for.
+    pub(crate) fn undelivered_orders(&mut self, undelivered: &[OrderId], offered: &[OrderId]) -> Vec<OrderId> {
+        let now = Instant::now();
+        let lacks = |order: &&OrderId| !offered.contains(order);
+        let due: Vec<OrderId> = undelivered.iter().filter(lacks).copied().collect();
+        self.expected.extend(due.iter().map(|&order| (order, now + HELP_EVERY)));
+        due
+    }
     /// Takes the announced orders. Returns those whose offers have been missing for too long: the server must be asked
     /// for them (rule L8).
     pub(crate) fn overdue_orders(&mut self, announced: &[Expected]) -> Vec<OrderId> {

@@ -213,6 +213,7 @@ async fn machines(State(server): ServerState, _: Administrator) -> Json<Vec<Mach
         seen: row.seen,
         software: row.software,
         rates: row.rates,
+        reach: (!row.reach.is_empty()).then(|| row.reach.reach(UnixSeconds::now())),
     };
     Json(server.registry.all().into_iter().map(machine).collect())
 }

@@ -45,6 +45,8 @@ pub(crate) struct ActiveOrder {
     sources: Mutex<SourceAdvisor>,
     /// What is wrong with the artifact's file, once it was noticed.
     damage: Mutex<Option<String>>,
+    /// Connected machines that an ancestor could not dial, with the last such ancestor. Only machines on the lists get in.
+    undelivered: Mutex<HashMap<MachineId, MachineId>>,
 }
 
 impl ActiveOrder {
@@ -86,6 +88,7 @@ impl ActiveOrder {
             proved: Mutex::default(),
             sources,
             damage,
+            undelivered: Mutex::default(),
         })
     }
     /// Returns who receives from whom.
@@ -99,6 +102,14 @@ impl ActiveOrder {
     /// Returns whether a machine proved its code, since this server started.
     pub(crate) fn has_proved_code(&self, stripe: u8, machine: MachineId) -> bool {
         self.proved.lock().unwrap_or_else(PoisonError::into_inner).contains(&(stripe, machine))
+    }
+    /// Records that `by` could not bring a machine its offer.
+    pub(crate) fn record_undelivered(&self, machine: MachineId, by: MachineId) {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).insert(machine, by);
+    }
+    /// Returns, once, the last machine that could not bring this one its offer.
+    pub(crate) fn take_undelivered(&self, machine: MachineId) -> Option<MachineId> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).remove(&machine)
     }
     /// Records and logs, once, that the artifact's file cannot be sent.
     pub(crate) fn record_content_failure(&self, error: &ContentError) {

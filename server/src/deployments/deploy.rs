@@ -98,6 +98,7 @@ impl Deployments {
             site: Site::of(&row.addresses),
             online: self.is_reachable(row.id, row.seen),
             forwards: self.may_forward(row),
+            reach: row.reach.reach(now),
             down: known_rates::current(row.rates.down, now),
             up: known_rates::current(row.rates.up, now),
         };

@@ -9,7 +9,8 @@ use crate::{
     store::{ServerIdentity, Store},
 };
 use banyan_proto::{
-    AddresseeList, MachineId, OrderId, Proof, Reason, RollingCode,
+    AddresseeList, MachineId, OrderId, Proof, Reason, RollingCode, UnixSeconds,
+    admin::Stage,
     api::Help,
     limits,
     peer::{Offer, ReleaseProof},
@@ -63,9 +64,11 @@ impl DirectOffers {
             error!(order = %stripe.order, "offer not made: its manifest and metadata are too long");
             return Err(Reason::InternalError);
         }
-        // Ancestors first. Without the other hints a head skips its children, which does no harm: they ask for help.
-        let names = proof.ancestors().chain(sublist.ids()).take(room / HINT_BYTES);
-        let head = sublist.head();
+        // Ancestors first, without those whom the head cannot dial: it would wait for them in vain. Without the other
+        // hints a head skips its children, which does no harm: they ask for help.
+        let (head, now) = (sublist.head(), UnixSeconds::now());
+        let ancestors = proof.ancestors().filter(|&ancestor| self.registry.can_dial(head, ancestor, now));
+        let names = ancestors.chain(sublist.ids()).take(room / HINT_BYTES);
         let root = RollingCode::root(&self.secrets.master, stripe.order, stripe.stripe, tree.root().hash);
         Ok(Offer {
             order: open.row.signed.clone(),
@@ -86,6 +89,11 @@ impl DirectOffers {
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
         if let (true, Some(reason)) = (row.is_over(), row.reason) {
             return Err(Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.for_admin().what.into())));
+        }
+        // Both ends say so: the ancestor could not dial it, and it lacks its offers.
+        if let Some(by) = open.take_undelivered(machine).filter(|_| row.stage == Stage::Expected) {
+            // Stored with the machine's next check-in.
+            drop(self.registry.record_dial(machine, by, false, UnixSeconds::now()));
         }
         let mut offers = Vec::new();
         for (tree, stripe) in open.trees.iter().zip(0..) {

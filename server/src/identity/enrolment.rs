@@ -8,7 +8,7 @@ use crate::{
         secrets::Secrets,
     },
     refusal::Refusal,
-    store::{CertificateRow, EnrolmentOutcome, MachineRow, NewEnrolment, ServerIdentity, Store, TokenRow},
+    store::{CertificateRow, EnrolmentOutcome, KnownReach, MachineRow, NewEnrolment, ServerIdentity, Store, TokenRow},
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -119,6 +119,7 @@ impl Enrolment {
             quarantined: None,
             replaced_by: None,
             rates: KnownRates::default(),
+            reach: KnownReach::default(),
         };
         let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
         let secret = Digest::of(&secret);

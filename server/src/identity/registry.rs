@@ -4,10 +4,12 @@ use crate::{
     identity::clone_detection::{AgentStarts, StartVerdict},
     net::accept::Admission,
     refusal::Refusal,
-    store::MachineRow,
+    store::{DialledFrom, KnownReach, MachineRow},
 };
-use banyan_proto::{Address, AddressHint, LinkRates, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
-use banyan_swarm::known_rates;
+use banyan_proto::{
+    Address, AddressHint, LinkRates, MachineId, Reach, Reason, Signed, SigningKey, UnixSeconds, limits,
+};
+use banyan_swarm::{known_rates, planner::Site};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -64,6 +66,8 @@ pub(crate) struct Registry {
     server: Signed<AddressHint>,
     server_sequence: u64,
     server_id: MachineId,
+    /// The sites of this server's addresses.
+    server_sites: Vec<Site>,
 }
 
 fn sign_hint(key: &SigningKey, machine: MachineId, addresses: &[Address], issued: UnixSeconds) -> Signed<AddressHint> {
@@ -81,6 +85,7 @@ impl Registry {
             server: key.sign(server),
             server_sequence: server.sequence,
             server_id: server.machine,
+            server_sites: server.addresses.iter().map(|address| Site::of(std::slice::from_ref(address))).collect(),
         }
     }
     fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, RegisteredMachine>> {
@@ -156,6 +161,52 @@ impl Registry {
         let machine = machines.get_mut(&id)?;
         known_rates::combine(&mut machine.row.rates, measured, now);
         Some(machine.row.clone())
+    }
+    pub(crate) fn server_id(&self) -> MachineId {
+        self.server_id
+    }
+    /// Returns from where `by` dials the machine.
+    fn dialled_from(&self, machines: &HashMap<MachineId, RegisteredMachine>, by: MachineId, site: Site) -> DialledFrom {
+        let is_there = |other: &RegisteredMachine| Site::of(&other.row.addresses) == site;
+        let is_own_site = match by == self.server_id {
+            true => self.server_sites.contains(&site),
+            false => machines.get(&by).is_some_and(is_there),
+        };
+        if is_own_site { DialledFrom::OwnSite } else { DialledFrom::Elsewhere }
+    }
+    /// Returns whether `by`, a machine or this server, can dial the machine, as far as is known.
+    pub(crate) fn can_dial(&self, by: MachineId, id: MachineId, now: UnixSeconds) -> bool {
+        let machines = self.read();
+        let Some(machine) = machines.get(&id) else { return true };
+        match machine.row.reach.reach(now) {
+            Reach::Everyone => true,
+            Reach::OwnSite => {
+                let site = Site::of(&machine.row.addresses);
+                self.dialled_from(&machines, by, site) == DialledFrom::OwnSite
+            }
+            Reach::Nobody => false,
+        }
+    }
+    /// Returns whether this server should dial the machine to learn whether that works.
+    pub(crate) fn needs_dial(&self, id: MachineId, now: UnixSeconds) -> bool {
+        let machines = self.read();
+        let Some(machine) = machines.get(&id).filter(|machine| machine.row.exclusion().is_none()) else { return false };
+        let from = self.dialled_from(&machines, self.server_id, Site::of(&machine.row.addresses));
+        machine.row.reach.needs_dial(from, now)
+    }
+    /// Records that `by` dialled the machine. Returns the row to store, if that is new.
+    pub(crate) fn record_dial(
+        &self,
+        id: MachineId,
+        by: MachineId,
+        worked: bool,
+        now: UnixSeconds,
+    ) -> Option<MachineRow> {
+        let mut machines = self.write();
+        let site = Site::of(&machines.get(&id)?.row.addresses);
+        let from = self.dialled_from(&machines, by, site);
+        let machine = machines.get_mut(&id)?;
+        machine.row.reach.record(from, worked, now).then(|| machine.row.clone())
     }
     /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
@@ -235,6 +286,7 @@ impl Registry {
         let row = &mut machine.row;
         if row.addresses != reported.addresses {
             machine.hint = sign_hint(key, reported.id, &reported.addresses, reported.seen);
+            row.reach = KnownReach::default();
         }
         let changed =
             (&row.label, &row.software, &row.addresses) != (&reported.label, &reported.software, &reported.addresses);
@@ -317,6 +369,7 @@ mod tests {
             quarantined: None,
             replaced_by: None,
             rates: KnownRates::default(),
+            reach: KnownReach::default(),
         }
     }
 
@@ -358,6 +411,31 @@ mod tests {
         );
         registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
         assert_eq!(registry.check_in(row("b", 8), 7, 0, &key), None);
+    }
+
+    #[test]
+    fn who_can_dial_whom_is_remembered_until_the_machine_has_other_addresses() {
+        let (key, _) = SigningKey::generate();
+        let at = |text: &str| vec![text.parse::<Address>().unwrap()];
+        let server = AddressHint {
+            machine: MachineId([9; 16]),
+            addresses: at("192.0.2.1:1"),
+            issued: UnixSeconds(1),
+            sequence: 1,
+        };
+        let of = |id: u8, address: &str| MachineRow { id: MachineId([id; 16]), addresses: at(address), ..row("a", 1) };
+        let rows = vec![of(1, "10.0.0.1:1"), of(2, "10.0.0.2:1"), of(3, "10.0.1.3:1")];
+        let registry = Registry::new(rows, &server, &key, UnixSeconds(1));
+        let [one, neighbour, stranger, server] = [1, 2, 3, 9].map(|id| MachineId([id; 16]));
+        let can_dial = |by| registry.can_dial(by, one, UnixSeconds(5));
+        assert!(can_dial(neighbour) && can_dial(server) && registry.needs_dial(one, UnixSeconds(1)));
+        assert!(registry.record_dial(one, server, false, UnixSeconds(1)).is_some());
+        assert!(can_dial(neighbour) && !can_dial(stranger) && !can_dial(server), "as behind address translation");
+        assert!(registry.record_dial(one, neighbour, false, UnixSeconds(2)).is_some());
+        assert!(!can_dial(neighbour) && !registry.needs_dial(one, UnixSeconds(5)));
+        assert_eq!(registry.record_dial(one, neighbour, false, UnixSeconds(3)), None, "nothing new");
+        registry.check_in(of(1, "10.0.0.7:1"), 7, 0, &key).unwrap();
+        assert!(can_dial(stranger) && registry.needs_dial(one, UnixSeconds(5)));
     }
 
     #[test]

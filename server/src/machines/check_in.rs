@@ -10,7 +10,7 @@ use crate::{
         revocation::Revocation,
         secrets::Secrets,
     },
-    machines::{permit_queue::PermitQueue, row_writer::MachineRowWriter},
+    machines::{dial_checks::DialChecks, permit_queue::PermitQueue, row_writer::MachineRowWriter},
     net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
@@ -46,6 +46,7 @@ pub(crate) struct CheckIns {
     pub(crate) clock: Arc<DeadlineClock>,
     pub(crate) permit_queue: Arc<PermitQueue>,
     pub(crate) row_writer: Arc<MachineRowWriter>,
+    pub(crate) dial_checks: Arc<DialChecks>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -89,6 +90,7 @@ impl CheckIns {
                 || crl_number > request.crl_number
                 || self.wake_ups.has_unannounced(machine, request.boot, &expected)
                 || self.permit_queue.has_invitation(machine)
+                || self.wake_ups.has_undelivered(machine)
                 || self.registry.is_awaiting_proof(machine, request.boot);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
                 self.registry.touch(machine, UnixSeconds::now());
@@ -104,6 +106,7 @@ impl CheckIns {
                     policy,
                     server_addresses: lacks_addresses.then(|| self.registry.server_addresses()),
                     places: self.permit_queue.take_invitations(machine),
+                    undelivered: self.wake_ups.take_undelivered(machine),
                 });
             }
             tokio::select! {
@@ -158,11 +161,18 @@ impl CheckIns {
             StartVerdict::Repeated => {}
             StartVerdict::Cloned => self.revocation.quarantine(machine, Reason::Cloned).await?,
         }
+        self.dial_checks.start(machine);
         Ok(())
     }
 
+    /// A machine that one of its senders cannot dial waits for nobody: it dials them.
     fn expectation(&self, order: OrderId, machine: MachineId) -> Expected {
-        let patience_seconds = self.active_orders.get(order).map_or(3, |open| open.patience_seconds(machine));
+        let now = UnixSeconds::now();
+        let patience_seconds = self.active_orders.get(order).map_or(3, |open| {
+            let mut senders = open.trees.iter().filter_map(|tree| tree.planned_sender(machine));
+            let is_dialled = senders.all(|sender| self.registry.can_dial(sender, machine, now));
+            if is_dialled { open.patience_seconds(machine) } else { 0 }
+        });
         Expected { order, patience_seconds }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod accused_edges;
 pub(crate) mod check_in;
 mod delivery_path;
+pub(crate) mod dial_checks;
 pub(crate) mod install_permits;
 pub(crate) mod monitor;
 pub(crate) mod permit_queue;

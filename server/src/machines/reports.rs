@@ -4,7 +4,7 @@ use crate::{
     deployments::active_orders::ActiveOrders,
     identity::registry::Registry,
     machines::{permit_queue::PermitQueue, progress::apply_event, row_writer::MachineRowWriter},
-    net::machine_quotas::MachineQuotas,
+    net::{connections::Connections, machine_quotas::MachineQuotas, wake_ups::WakeUps},
     refusal::Refusal,
     store::{ArrivedReport, ProgressNote, Store},
     suspicion_log::{self, SuspicionLog},
@@ -32,6 +32,8 @@ pub(crate) struct Reports {
     pub(crate) quotas: Arc<MachineQuotas>,
     pub(crate) permit_queue: Arc<PermitQueue>,
     pub(crate) row_writer: Arc<MachineRowWriter>,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: Arc<WakeUps>,
 }
 
 impl Reports {
@@ -51,6 +53,7 @@ impl Reports {
         let arrived: Vec<ArrivedReport> =
             reports.into_iter().map(|report| ArrivedReport { after_ms: after(&report), report }).collect();
         self.record_rates(machine, &arrived);
+        self.record_dials(machine, &arrived);
         for ArrivedReport { report, .. } in &arrived {
             if let (Event::Source { stripe, source, .. }, Some(order)) = (&report.event, report.order)
                 && let Some(open) = self.active_orders.get(order)
@@ -88,6 +91,28 @@ impl Reports {
         }
     }
 
+    /// Remembers that others could dial this machine. Offers that it fetched itself are not reported as offered.
+    fn record_dials(&self, machine: MachineId, arrived: &[ArrivedReport]) {
+        for ArrivedReport { report, .. } in arrived {
+            if let Event::Offered { sender, .. } = report.event
+                && let Some(row) = self.registry.record_dial(machine, sender, true, UnixSeconds::now())
+            {
+                self.row_writer.add(row);
+            }
+        }
+    }
+
+    /// Lets a connected machine fetch its offers that an ancestor could not bring to it.
+    fn announce_undelivered(&self, order: OrderId, machine: MachineId, by: MachineId) {
+        if let Some(open) = self.active_orders.get(order)
+            && self.connections.is_online(machine)
+            && open.trees.iter().any(|tree| tree.is_ancestor(by, machine))
+        {
+            open.record_undelivered(machine, by);
+            self.wake_ups.announce_undelivered(machine, order);
+        }
+    }
+
     /// Processes what a machine says about another one: a hint for administrators, never a fact about the other machine.
     async fn process_claim(&self, machine: MachineId, claim: Claim<'_>) -> Result<(), Refusal> {
         let to = self.registry.label(machine);
@@ -99,6 +124,9 @@ impl Reports {
                 {
                     let note = ProgressNote { order, machine: over, reason, detail: format!("skipped by {to}") };
                     self.store.note(&[note]).await?;
+                    if reason == Reason::Unreachable {
+                        self.announce_undelivered(order, over, machine);
+                    }
                 }
             }
             Claim::BadChunk { order, source, index } => {

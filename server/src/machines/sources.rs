@@ -5,7 +5,7 @@ use crate::{
     refusal::Refusal,
 };
 use banyan_proto::{
-    MachineId,
+    MachineId, UnixSeconds,
     api::{SourcesReply, SourcesRequest},
 };
 use std::{
@@ -39,8 +39,11 @@ impl Sources {
         open.sources().record_holdup(self.started.elapsed(), machine, request);
         let Ok(_place) = self.waiting.try_acquire() else { return Ok(SourcesReply::default()) };
         tokio::time::sleep(COLLECTING).await;
-        let is_available =
-            |id| id == open.row.order.server || self.connections.is_online(id) && self.registry.exclusion(id).is_none();
+        let now = UnixSeconds::now();
+        let is_available = |id| {
+            let is_there = || self.connections.is_online(id) && self.registry.exclusion(id).is_none();
+            id == open.row.order.server || is_there() && self.registry.can_dial(machine, id, now)
+        };
         let machines = open.sources().advise(self.started.elapsed(), machine, request.stripe, is_available);
         let hints = self.registry.hints(machines.iter().copied());
         if let Some(best) = machines.first() {

@@ -14,6 +14,8 @@ struct Mailbox {
     /// overdue.
     start: u64,
     announced: HashSet<OrderId>,
+    /// The orders whose offers could not be brought to the machine.
+    undelivered: HashSet<OrderId>,
 }
 
 /// The orders announced to each machine, and how to wake its long poll.
@@ -47,6 +49,24 @@ impl WakeUps {
         if let Some(mailbox) = self.lock().get(&machine) {
             mailbox.wake.notify_waiters();
         }
+    }
+    /// Tells a machine that others could not bring it the offers of an order: this answers its long poll.
+    pub(crate) fn announce_undelivered(&self, machine: MachineId, order: OrderId) {
+        if let Some(mailbox) = self.lock().get_mut(&machine)
+            && mailbox.undelivered.insert(order)
+        {
+            mailbox.wake.notify_waiters();
+        }
+    }
+    /// Returns whether offers could not be brought to the machine.
+    pub(crate) fn has_undelivered(&self, machine: MachineId) -> bool {
+        self.lock().get(&machine).is_some_and(|mailbox| !mailbox.undelivered.is_empty())
+    }
+    /// Returns, once, the orders whose offers could not be brought to the machine.
+    pub(crate) fn take_undelivered(&self, machine: MachineId) -> Vec<OrderId> {
+        let mut mailboxes = self.lock();
+        let orders = mailboxes.get_mut(&machine).map(|mailbox| std::mem::take(&mut mailbox.undelivered));
+        orders.into_iter().flatten().collect()
     }
     /// Makes an overdue order news again and wakes the machine's long poll.
     pub(crate) fn remind(&self, machine: MachineId, order: OrderId) {

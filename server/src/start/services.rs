@@ -19,9 +19,9 @@ use crate::{
     },
     long_work::LongWork,
     machines::{
-        accused_edges::AccusedEdges, check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor,
-        permit_queue::PermitQueue, receipts::Receipts, reports::Reports, row_writer::MachineRowWriter,
-        sources::Sources,
+        accused_edges::AccusedEdges, check_in::CheckIns, dial_checks::DialChecks, install_permits::InstallPermits,
+        monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts, reports::Reports,
+        row_writer::MachineRowWriter, sources::Sources,
     },
     net::{
         accept::Acceptor,
@@ -36,7 +36,7 @@ use crate::{
         artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache, uploads::Uploads,
         withdrawal::Withdrawal,
     },
-    server::Server,
+    server::{SOFTWARE, Server},
     start::{StartError, addresses::AnnouncedAddresses, data_folder::check_complete},
     store::{Counter, DatabaseAge, MachineStore as _, PolicyStore as _, ServerIdentity, Sqlite, Store},
     suspicion_log::SuspicionLog,
@@ -145,6 +145,14 @@ impl Services {
             (Connections::new(Places::within(open_files::limit())), PeerNode::default(), Arc::new(WakeUps::default()));
         let permit_queue = Arc::new(PermitQueue::default());
         let row_writer = Arc::new(MachineRowWriter::new(Arc::clone(&store), stop.clone()));
+        let dial_checks = Arc::new(DialChecks::new(
+            Arc::clone(&registry),
+            Arc::clone(tls),
+            Arc::clone(&row_writer),
+            SOFTWARE,
+            tasks.clone(),
+            stop.clone(),
+        ));
         let quotas = Arc::new(MachineQuotas::default());
         let revocation_list = Arc::new(RevocationList {
             server,
@@ -281,6 +289,7 @@ impl Services {
             clock: Arc::clone(clock),
             permit_queue: Arc::clone(&permit_queue),
             row_writer: Arc::clone(&row_writer),
+            dial_checks: Arc::clone(&dial_checks),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };
@@ -319,6 +328,8 @@ impl Services {
             quotas: Arc::clone(&quotas),
             permit_queue,
             row_writer: Arc::clone(&row_writer),
+            connections: connections.clone(),
+            wake_ups: Arc::clone(&wake_ups),
         };
         let sources = Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders));
         let uploads = Arc::new(Uploads::new(Arc::clone(artifacts)));
@@ -329,7 +340,7 @@ impl Services {
             withdrawal,
             orders: Arc::clone(&orders),
             connections: connections.clone(),
-            wake_ups,
+            wake_ups: Arc::clone(&wake_ups),
             clock: Arc::clone(clock),
             stop: stop.clone(),
         };
@@ -341,6 +352,9 @@ impl Services {
             direct_offers: Arc::clone(&direct_offers),
             artifacts: Arc::clone(artifacts),
             suspicions: suspicions.clone(),
+            connections: connections.clone(),
+            wake_ups,
+            dial_checks,
             tasks: tasks.clone(),
         });
 

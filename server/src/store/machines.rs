@@ -163,6 +163,7 @@ impl MachineStore for Sqlite {
                 quarantined: columns.optional_enum_value("aside")?,
                 replaced_by: columns.optional_machine("replaced_by")?,
                 rates: columns.optional_json("rates")?.unwrap_or_default(),
+                reach: columns.optional_json("reach")?.unwrap_or_default(),
             })
         };
         rows.iter().map(read).collect()
@@ -241,14 +242,15 @@ impl MachineStore for Sqlite {
         let mut tx = self.begin().await?;
         for row in rows {
             query(
-                "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, rates = ?, join_secret = NULL, \
-                 join_key = NULL, join_certificate = NULL WHERE id = ?",
+                "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, rates = ?, reach = ?, \
+                 join_secret = NULL, join_key = NULL, join_certificate = NULL WHERE id = ?",
             )
             .bind(&row.label)
             .bind(&row.software)
             .bind(json(&row.addresses)?)
             .bind(signed(row.seen.0))
             .bind(if row.rates.is_empty() { None } else { Some(json(&row.rates)?) })
+            .bind(if row.reach.is_empty() { None } else { Some(json(&row.reach)?) })
             .bind(row.id.0.as_slice())
             .execute(&mut *tx)
             .await?;

@@ -4,6 +4,7 @@
 //! returns, the change is on disk.
 
 mod deployments;
+mod known_reach;
 mod machines;
 mod policies;
 mod pool;
@@ -11,6 +12,7 @@ mod progress;
 mod rows;
 mod sqlite;
 
+pub(crate) use known_reach::{DialledFrom, KnownReach};
 pub(crate) use pool::before_machines;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
@@ -92,8 +94,8 @@ pub(crate) trait MachineStore {
     /// group is the secret's, else that of the replaced machine. Changes nothing if the same secret has enrolled the
     /// same key, and that machine's row was not updated since.
     async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome>;
-    /// Stores what machines report about themselves: label, software, addresses, rates, and when they were seen. Deletes the
-    /// answers to their enrolments. One transaction.
+    /// Stores what machines report about themselves: label, software, addresses, rates, and when they were seen; and
+    /// from where they could be dialled. Deletes the answers to their enrolments. One transaction.
     async fn update_machines(&self, rows: &[MachineRow]) -> StoreResult<()>;
     /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;

@@ -1,5 +1,6 @@
 //! What the store keeps: one type for each kind of row, and the results of changing them.
 
+use super::known_reach::KnownReach;
 use banyan_proto::{
     Address, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
@@ -65,6 +66,8 @@ pub(crate) struct MachineRow {
     pub(crate) replaced_by: Option<MachineId>,
     /// What its link carries, as it reports.
     pub(crate) rates: KnownRates,
+    /// From where it could be dialled.
+    pub(crate) reach: KnownReach,
 }
 
 impl MachineRow {

@@ -22,13 +22,18 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 async fn receive(from: &mut (impl AsyncRead + Unpin)) -> Frame {
+    next(from).await.expect("no frame arrived")
+}
+
+/// Returns the next frame; `None` when the other side has closed the connection.
+async fn next(from: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     let read = async {
         let mut header = [0; frame::HEADER];
-        from.read_exact(&mut header).await.expect("no frame arrived");
+        from.read_exact(&mut header).await.ok()?;
         let (kind, length) = frame::parse_header(header, banyan_proto::limits::CONTROL_BYTES).unwrap();
         let mut body = vec![0; length];
         from.read_exact(&mut body).await.unwrap();
-        frame::parse_body(kind, body).unwrap()
+        Some(frame::parse_body(kind, body).unwrap())
     };
     timeout(PATIENCE, read).await.expect("no frame arrived in time")
 }
@@ -44,14 +49,17 @@ fn hello() -> Control {
 
 /// Waits until the server connects to this listener, greets it, and returns the offer and the open stream.
 async fn offered(agent: &Agent, listener: &TcpListener) -> (Offer, tokio_rustls::server::TlsStream<TcpStream>) {
-    let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("the server did not connect").unwrap();
-    let mut stream = TlsAcceptor::from(agent.peer_acceptor()).accept(stream).await.unwrap();
-    send(&mut stream, hello()).await;
     loop {
-        match receive(&mut stream).await {
-            Frame::Control(Control::Offer(offer)) => return (*offer, stream),
-            Frame::Control(Control::Hello(_)) => {}
-            other => panic!("{other:?} instead of an offer"),
+        let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("the server did not connect").unwrap();
+        let mut stream = TlsAcceptor::from(agent.peer_acceptor()).accept(stream).await.unwrap();
+        send(&mut stream, hello()).await;
+        // The server also connects only to see whether that works.
+        while let Some(frame) = next(&mut stream).await {
+            match frame {
+                Frame::Control(Control::Offer(offer)) => return (*offer, stream),
+                Frame::Control(Control::Hello(_)) => {}
+                other => panic!("{other:?} instead of an offer"),
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ mod several_publishers_must_sign;
 mod sideloaded_packages;
 mod small_and_full_disks;
 mod standalone_installs;
+mod undialable_machines_receive_from_peers;
 mod unproven_release_is_held_back;
 mod unwritable_logs;
 mod user_schedule_is_enforced;

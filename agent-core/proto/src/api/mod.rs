@@ -153,6 +153,10 @@ pub struct CheckInReply {
     /// A9). Only a hint; the permit can still be refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<OrderId>,
+    /// The orders whose offers other machines could not bring to this one, because they cannot connect to it. It asks for
+    /// help at once (rule L8). Only a hint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<OrderId>,
 }
 
 /// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, at most as many as a machine follows in

@@ -9,8 +9,14 @@
 //!
 //! Machines that do not forward, or not at the rate at which they can receive, are leaves in both trees wherever a
 //! faster machine has upload to spare.
+//!
+//! Of a machine and its child, one can dial the other (`fill`). Machines that cannot be dialled and for which there is no
+//! such place are leaves, too.
 
-use super::positions::{Placed, Positions};
+use super::{
+    fill::{Gates, Order, fill, without_surplus},
+    positions::{Child, Placed, Positions},
+};
 use std::collections::VecDeque;
 
 /// A machine, or a site that is entered at one machine.
@@ -28,6 +34,10 @@ pub(super) struct Member {
     pub(super) online: bool,
     /// Whether it may forward.
     pub(super) forwards: bool,
+    /// Whether the other members can dial it.
+    pub(super) is_dialable: bool,
+    /// Whether machines elsewhere can dial it.
+    pub(super) is_dialable_outside: bool,
     /// The number of machines that are online in it.
     pub(super) size: usize,
 }
@@ -65,8 +75,11 @@ pub(super) struct Outside<'a> {
 pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> Vec<Tree> {
     let Outside { entries, up, exits } = outside;
     let empty = Tree { children: vec![vec![]; members.len()], ..Tree::default() };
-    let mut arrangement =
-        Arrangement { members, trees: vec![empty; exits.len()], positions: Positions::new(members.len(), exits.len()) };
+    let mut arrangement = Arrangement {
+        members: members.to_vec(),
+        trees: vec![empty; exits.len()],
+        positions: Positions::new(members.len(), exits.len()),
+    };
     let (mut forwarders, mut others) = arrangement.split();
     let mut gates = vec![vec![Gate { parent: None, rate: up / 2 }; entries]; exits.len()];
     let is_outlet = exits.iter().any(|&exits| exits > 0);
@@ -76,14 +89,18 @@ pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> 
         if !is_first {
             arrangement.adopt_narrow_uplinks(&mut class);
         }
+        let feeds = is_outlet || !forwarders.is_empty();
+        let (class, surplus) = without_surplus(&arrangement.members, class, &gate_parents(&gates), feeds);
+        arrangement.take_as_leaves(&surplus, &mut others);
         let Some(rate) = class.iter().map(|&member| arrangement.pace(member)).min() else { continue };
-        let rate = arrangement.block(&class, &gates, rate, is_outlet || !forwarders.is_empty());
+        let rate = arrangement.block(&class, &gates, rate, feeds);
         if is_first {
             let is_last = class.len() == members.len();
             arrangement.keep_exits(exits, rate, is_last);
             is_first = false;
         }
-        gates = arrangement.open_gates(forwarders.first().map_or(0, |&member| arrangement.pace(member)));
+        let next = forwarders.first().map_or(0, |&member| arrangement.pace(member));
+        gates = arrangement.open_gates(next, Child::Undialable);
         arrangement.adopt(&mut others, rate);
         arrangement.adopt(&mut forwarders, rate);
     }
@@ -102,13 +119,18 @@ struct Gate {
     rate: u64,
 }
 
-struct Arrangement<'a> {
-    members: &'a [Member],
+/// Returns the machines that feed the kept positions, by tree.
+fn gate_parents(gates: &[Vec<Gate>]) -> Gates {
+    gates.iter().map(|gates| gates.iter().map(|gate| gate.parent).collect()).collect()
+}
+
+struct Arrangement {
+    members: Vec<Member>,
     trees: Vec<Tree>,
     positions: Positions,
 }
 
-impl Arrangement<'_> {
+impl Arrangement {
     /// Returns the rate at which the member can receive each stripe.
     fn intake(&self, member: usize) -> u64 {
         self.members[member].down / self.trees.len() as u64
@@ -133,8 +155,20 @@ impl Arrangement<'_> {
         let mut is_first = vec![false; self.members.len()];
         first.iter().for_each(|&at| is_first[at] = true);
         let mut others: Vec<usize> = all().filter(|&at| !is_first[at]).collect();
-        others.sort_by_key(|&at| std::cmp::Reverse((self.members[at].online, self.intake(at))));
+        self.sort_others(&mut others);
         (first, others)
+    }
+    /// Sorts those who become leaves: those who are online first, the fastest first.
+    fn sort_others(&self, others: &mut [usize]) {
+        others.sort_by_key(|&at| std::cmp::Reverse((self.members[at].online, self.intake(at))));
+    }
+    /// Makes leaves of members that have no place among those who forward, because nobody can dial them.
+    fn take_as_leaves(&mut self, surplus: &[usize], others: &mut Vec<usize>) {
+        if !surplus.is_empty() {
+            surplus.iter().for_each(|&member| self.members[member].forwards = false);
+            others.extend(surplus);
+            self.sort_others(others);
+        }
     }
     /// Takes the fastest class out. Measured machines are first in it, those before the others that may be faster than
     /// was measured: near the top, that shows. The first class goes by the second fastest
@@ -155,54 +189,52 @@ impl Arrangement<'_> {
     }
     /// Adds a class below `gates`, with the trees that its pairing gives. Returns the rate at which it receives.
     fn block(&mut self, class: &[usize], gates: &[Vec<Gate>], rate: u64, feeds: bool) -> u64 {
-        let is_first = gates.iter().flatten().any(|gate| gate.parent.is_none());
-        let orders = match gates {
-            [entries] => vec![plain(class.len(), entries.len())],
-            _ => paired(class.len(), is_first, feeds),
-        };
+        let gate_parents = gate_parents(gates);
+        let orders = orders(class.len(), &gate_parents, feeds);
         let mut peers = vec![[0; 2]; class.len()];
         let mut parents = vec![[None; 2]; class.len()];
         let rate = gates.iter().flatten().map(|gate| gate.rate).min().unwrap_or(rate).min(rate);
         for (tree, order) in orders.iter().enumerate() {
-            let mut open: VecDeque<Option<usize>> = gates[tree].iter().map(|gate| gate.parent).collect();
-            for &(at, children) in order {
-                if let Some(parent) = open.pop_front() {
-                    self.link(tree, parent, class[at]);
-                    parents[at][tree] = parent;
-                }
-                peers[at][tree] = children;
-                (0..children).for_each(|_| open.push_back(Some(class[at])));
+            for placed in fill(&self.members, class, order, &gate_parents[tree]) {
+                self.link(tree, placed.parent, class[placed.at]);
+                parents[placed.at][tree] = placed.parent;
             }
+            order.iter().for_each(|&(at, children)| peers[at][tree] = children);
         }
         for &(at, _) in &orders[0] {
-            let Member { up, online, forwards, .. } = self.members[class[at]];
-            let (peers, parents) = (peers[at], parents[at]);
-            self.positions.add(class[at], Placed { forwards, online, up, receives: [rate; 2], peers, rate, parents });
+            let Member { up, online, forwards, is_dialable, .. } = self.members[class[at]];
+            let (peers, parents, receives) = (peers[at], parents[at], [rate; 2]);
+            let placed = Placed { forwards, online, is_dialable, up, receives, peers, rate, parents };
+            self.positions.add(class[at], placed);
         }
         rate
     }
     /// Returns the best position at this rate. If none has that much to spare, the children of one share.
-    fn best(&mut self, tree: usize, rate: u64) -> Option<(usize, u64)> {
-        match self.positions.spare(tree, rate) {
+    fn best(&mut self, tree: usize, rate: u64, child: Child) -> Option<(usize, u64)> {
+        match self.positions.spare(tree, rate, child) {
             Some((parent, _)) => Some((parent, rate)),
-            None => self.positions.shared(tree).map(|(parent, share)| (parent, share.min(rate))),
+            None => self.positions.shared(tree, child).map(|(parent, share)| (parent, share.min(rate))),
         }
+    }
+    fn child(&self, member: usize) -> Child {
+        if self.members[member].is_dialable { Child::Dialable } else { Child::Undialable }
     }
     /// Keeps positions for what hangs below. The last free one stays for the members that are not placed yet.
     fn keep_exits(&mut self, exits: &[usize], rate: u64, is_last: bool) {
         for (tree, &exits) in exits.iter().enumerate() {
             while self.trees[tree].exits.len() < exits && (is_last || self.positions.open(tree) > 1) {
-                let Some((parent, rate)) = self.best(tree, rate) else { break };
+                // Whoever comes there may be a machine that nobody can dial.
+                let Some((parent, rate)) = self.best(tree, rate, Child::Undialable) else { break };
                 self.positions.take(parent, tree, rate);
                 self.trees[tree].exits.push(parent);
             }
         }
     }
-    /// Keeps one position in each tree for the next class.
-    fn open_gates(&mut self, rate: u64) -> Vec<Vec<Gate>> {
+    /// Keeps one position in each tree for the next class, or for a member.
+    fn open_gates(&mut self, rate: u64, child: Child) -> Vec<Vec<Gate>> {
         let mut gates = Vec::new();
         for tree in 0..self.trees.len() {
-            let best = self.best(tree, rate);
+            let best = self.best(tree, rate, child);
             gates.push(best.map(|(parent, rate)| self.open(tree, parent, rate)).into_iter().collect());
         }
         gates
@@ -211,7 +243,7 @@ impl Arrangement<'_> {
     fn adopt(&mut self, waiting: &mut Vec<usize>, rate: u64) {
         let mut is_any = true;
         waiting.retain(|&member| {
-            is_any = is_any && self.has_spare(rate - rate / 4);
+            is_any = is_any && self.has_spare(rate - rate / 4, Child::Dialable);
             if !is_any {
                 return true;
             }
@@ -229,17 +261,17 @@ impl Arrangement<'_> {
     }
     /// Makes a leaf of the member if both trees have a position for it that carries `enough`.
     fn adopt_one(&mut self, member: usize, wanted: u64, enough: u64) -> bool {
-        let parents = self.spare_parents(wanted, enough);
+        let parents = self.spare_parents(wanted, enough, self.child(member));
         parents.map(|parents| self.leaf(member, &parents)).is_some()
     }
     /// Takes a position in each tree that carries at least `enough`; takes none if one of the trees has none.
-    fn spare_parents(&mut self, wanted: u64, enough: u64) -> Option<Vec<Gate>> {
-        if !self.has_spare(enough) {
+    fn spare_parents(&mut self, wanted: u64, enough: u64, child: Child) -> Option<Vec<Gate>> {
+        if !self.has_spare(enough, child) {
             return None;
         }
         let mut parents: Vec<Gate> = Vec::new();
         for tree in 0..self.trees.len() {
-            let Some((parent, spare)) = self.positions.spare(tree, enough) else {
+            let Some((parent, spare)) = self.positions.spare(tree, enough, child) else {
                 parents.iter().enumerate().for_each(|(tree, &gate)| self.close(tree, gate));
                 return None;
             };
@@ -247,8 +279,8 @@ impl Arrangement<'_> {
         }
         Some(parents)
     }
-    fn has_spare(&mut self, rate: u64) -> bool {
-        (0..self.trees.len()).all(|tree| self.positions.spare(tree, rate).is_some())
+    fn has_spare(&mut self, rate: u64, child: Child) -> bool {
+        (0..self.trees.len()).all(|tree| self.positions.spare(tree, rate, child).is_some())
     }
     fn open(&mut self, tree: usize, parent: usize, rate: u64) -> Gate {
         self.positions.take(parent, tree, rate);
@@ -265,8 +297,9 @@ impl Arrangement<'_> {
             (receives[tree], above[tree]) = (gate.rate, gate.parent);
             self.link(tree, gate.parent, member);
         }
-        let Member { up, online, forwards, .. } = self.members[member];
-        self.positions.add(member, Placed { forwards, online, up, receives, peers: [0; 2], rate: 0, parents: above });
+        let Member { up, online, forwards, is_dialable, .. } = self.members[member];
+        let (peers, rate, parents) = ([0; 2], 0, above);
+        self.positions.add(member, Placed { forwards, online, is_dialable, up, receives, peers, rate, parents });
     }
     /// Adds those who are left: first those who receive now, then those who are offline and cost nothing.
     fn place_rest(&mut self, others: &[usize], exits: &[usize]) {
@@ -274,7 +307,7 @@ impl Arrangement<'_> {
             others.iter().partition(|&&member| self.members[member].online);
         for member in online {
             let wanted = self.intake(member);
-            let parents = self.open_gates(wanted).into_iter().flatten().collect::<Vec<_>>();
+            let parents = self.open_gates(wanted, self.child(member)).into_iter().flatten().collect::<Vec<_>>();
             self.leaf(member, &parents);
         }
         for (tree, &exits) in exits.iter().enumerate() {
@@ -302,9 +335,17 @@ impl Arrangement<'_> {
     }
 }
 
+/// Returns the order in which a class of `len` fills each tree below these gates.
+pub(super) fn orders(len: usize, gates: &Gates, feeds: bool) -> Vec<Order> {
+    match &gates[..] {
+        [entries] => vec![plain(len, entries.len())],
+        _ => paired(len, gates.iter().flatten().any(Option::is_none), feeds),
+    }
+}
+
 /// Returns the order in which a class of `len` fills one tree, and each one's children in the class. A machine is named
 /// by its place in the class.
-fn plain(len: usize, entries: usize) -> Vec<(usize, u8)> {
+fn plain(len: usize, entries: usize) -> Order {
     let edges = len.saturating_sub(entries);
     let children = |at: usize| match at {
         at if at < edges / 2 => 2,
@@ -315,7 +356,7 @@ fn plain(len: usize, entries: usize) -> Vec<(usize, u8)> {
 }
 
 /// Returns the same for both trees of a pair. With `feeds`, the machine that is left over is near the top.
-fn paired(len: usize, is_first: bool, feeds: bool) -> Vec<Vec<(usize, u8)>> {
+fn paired(len: usize, is_first: bool, feeds: bool) -> Vec<Order> {
     if len == 2 && is_first {
         // Each machine heads one tree.
         return vec![vec![(0, 1), (1, 0)], vec![(1, 1), (0, 0)]];

@@ -1,7 +1,7 @@
 //! What the planner believes about the rates of machines and sites.
 
 use super::{Candidate, arrange::Member};
-use banyan_proto::MeasuredRate;
+use banyan_proto::{MeasuredRate, Reach};
 
 /// What every machine counts as when no machine was measured, in bytes a second. Only equality matters.
 const NOMINAL: u64 = 1 << 20;
@@ -45,6 +45,8 @@ pub(super) fn members(candidates: &[Candidate]) -> Vec<Member> {
             is_at_limit: candidate.down.is_some_and(|down| down.at_most.is_some()),
             online: candidate.online,
             forwards: candidate.forwards && up >= usual_up / LEAST,
+            is_dialable: candidate.reach != Reach::Nobody,
+            is_dialable_outside: candidate.reach == Reach::Everyone,
             size: usize::from(candidate.online),
         }
     };
@@ -64,6 +66,11 @@ pub(super) fn site(machines: &[Member]) -> Member {
         (_, [_, second, ..]) => pace(second),
         (_, []) => 2,
     };
+    // Everyone else is behind the machine that feeds the site.
+    let is_dialable = match &forwarders[..] {
+        [] => machines.iter().any(|member| member.is_dialable_outside),
+        forwarders => forwarders.iter().any(|member| member.is_dialable_outside),
+    };
     Member {
         down: match &forwarders[..] {
             [first, _, ..] => pace(first),
@@ -74,6 +81,8 @@ pub(super) fn site(machines: &[Member]) -> Member {
         is_at_limit: false,
         online: machines.iter().any(|member| member.online),
         forwards: !forwarders.is_empty(),
+        is_dialable,
+        is_dialable_outside: is_dialable,
         size: machines.iter().map(|member| member.size).sum(),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Pure: takes names, sites, rates and who is online; returns lists, each headed by the server. It has these goals, in
 //! this order: each site is entered once; no machine waits for a slower one; no machine sends more than one copy, as
-//! long as all forward; machines known to be offline, and machines that do not forward, are leaves.
+//! long as all forward; machines known to be offline, and machines that do not forward, are leaves. Of a machine and its
+//! child, one can dial the other, as long as enough machines can be dialled.
 //!
 //! With one stripe the list is a plain binary tree whose inner nodes send two copies. With two stripes, each half of
 //! the artifact travels its own tree, and the machines change places between the trees. `arrange` does this for sites,
@@ -10,11 +11,12 @@
 
 mod arrange;
 mod capacity;
+mod fill;
 mod positions;
 
 use arrange::{Member, Outside, Tree, arrange};
 use banyan_proto::{
-    Address, AddresseeList, MachineId, MeasuredRate,
+    Address, AddresseeList, MachineId, MeasuredRate, Reach,
     list::{Addressee, ListError},
 };
 use std::{collections::HashMap, net::IpAddr};
@@ -54,6 +56,8 @@ pub struct Candidate {
     pub online: bool,
     /// Whether the machine may forward.
     pub forwards: bool,
+    /// Which machines can connect to it.
+    pub reach: Reach,
     /// What it can receive; `None` if it was not measured.
     pub down: Option<MeasuredRate>,
     /// What it can send; `None` if it was not measured.

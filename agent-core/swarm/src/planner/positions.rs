@@ -19,6 +19,7 @@ const COPY: u16 = 2;
 struct Place {
     forwards: bool,
     online: bool,
+    is_dialable: bool,
     up: u64,
     /// What no planned child uses of `up`.
     spare: u64,
@@ -42,6 +43,8 @@ struct Place {
 pub(super) struct Placed {
     pub(super) forwards: bool,
     pub(super) online: bool,
+    /// Whether the other machines can dial it.
+    pub(super) is_dialable: bool,
     pub(super) up: u64,
     /// The planned rate at which each stripe arrives.
     pub(super) receives: [u64; 2],
@@ -51,6 +54,15 @@ pub(super) struct Placed {
     pub(super) rate: u64,
     /// The parent in each tree; `None` for the sender of the whole tree.
     pub(super) parents: [Option<usize>; 2],
+}
+
+/// Who takes a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Child {
+    /// Its sender can dial it.
+    Dialable,
+    /// It must dial its sender.
+    Undialable,
 }
 
 /// How good a position is: the highest is the best.
@@ -64,14 +76,17 @@ pub(super) struct Positions {
     open: Vec<usize>,
     /// By tree: positions by the rate that they carry without taking anything from planned children; first those of
     /// machines that send less than a copy, then the others.
-    spare: Vec<[BinaryHeap<(Score, usize)>; 2]>,
+    spare: Vec<[Heaps; 2]>,
     /// By tree: positions by the rate that they carry when all children of the machine share equally.
-    shared: Vec<BinaryHeap<(Score, usize)>>,
+    shared: Vec<Heaps>,
 }
+
+/// Positions whose senders cannot be dialled, and those whose senders can.
+type Heaps = [BinaryHeap<(Score, usize)>; 2];
 
 impl Positions {
     pub(super) fn new(machines: usize, trees: usize) -> Self {
-        let (spare, shared) = (vec![[BinaryHeap::new(), BinaryHeap::new()]; trees], vec![BinaryHeap::new(); trees]);
+        let (spare, shared) = (vec![<[Heaps; 2]>::default(); trees], vec![Heaps::default(); trees]);
         Self { places: vec![None; machines], placed: 0, open: vec![0; trees], spare, shared }
     }
     pub(super) fn is_placed(&self, machine: usize) -> bool {
@@ -88,6 +103,7 @@ impl Positions {
         self.places[machine] = Some(Place {
             forwards: placed.forwards,
             online: placed.online,
+            is_dialable: placed.is_dialable,
             up: placed.up,
             spare: placed.up.saturating_sub(placed.rate.saturating_mul(u64::from(peers))),
             receives: placed.receives,
@@ -106,27 +122,37 @@ impl Positions {
         self.places[machine].as_ref().and_then(|place| place.feeders[tree])
     }
     fn offer(&mut self, machine: usize, tree: usize) {
-        for (beyond, heap) in self.spare[tree].iter_mut().enumerate() {
-            heap.extend(spare_score(&self.places, machine, tree, beyond).map(|score| (score, machine)));
+        let feeder = self.feeder(machine, tree).and_then(|feeder| self.places[feeder].as_ref());
+        let heaps = usize::from(feeder.is_none_or(|feeder| feeder.is_dialable));
+        for (beyond, spare) in self.spare[tree].iter_mut().enumerate() {
+            spare[heaps].extend(spare_score(&self.places, machine, tree, beyond).map(|score| (score, machine)));
         }
         if let Some(score) = shared_score(&self.places, machine, tree) {
-            self.shared[tree].push((score, machine));
+            self.shared[tree][heaps].push((score, machine));
         }
     }
     /// Returns a machine whose free position carries at least `wanted` without taking from its planned children, and
-    /// what it carries. Machines that send less than a copy come first.
-    pub(super) fn spare(&mut self, tree: usize, wanted: u64) -> Option<(usize, u64)> {
+    /// what it carries. Machines that send less than a copy come first, then those that nobody can dial: other positions
+    /// stay free for children that must dial their sender.
+    pub(super) fn spare(&mut self, tree: usize, wanted: u64, child: Child) -> Option<(usize, u64)> {
         let places = &self.places;
-        self.spare[tree].iter_mut().enumerate().find_map(|(beyond, heap)| {
-            let found = best(heap, |machine| spare_score(places, machine, tree, beyond));
-            found.map(|(score, machine)| (machine, score.1)).filter(|&(_, rate)| rate >= wanted)
+        self.spare[tree].iter_mut().enumerate().find_map(|(beyond, heaps)| {
+            child.heaps(heaps).iter_mut().find_map(|heap| {
+                let found = best(heap, |machine| spare_score(places, machine, tree, beyond));
+                found.map(|(score, machine)| (machine, score.1)).filter(|&(_, rate)| rate >= wanted)
+            })
         })
     }
     /// Returns the machine whose free position carries the most when its children share equally, and the rate. There is
-    /// always one, once a machine is placed.
-    pub(super) fn shared(&mut self, tree: usize) -> Option<(usize, u64)> {
+    /// always one, once a machine is placed. It may not suit the child: the next sender above serves the child then.
+    pub(super) fn shared(&mut self, tree: usize, child: Child) -> Option<(usize, u64)> {
         let places = &self.places;
-        let found = best(&mut self.shared[tree], |machine| shared_score(places, machine, tree));
+        let found = |heaps: &mut [BinaryHeap<(Score, usize)>]| {
+            let best = heaps.iter_mut().filter_map(|heap| best(heap, |machine| shared_score(places, machine, tree)));
+            best.max_by_key(|&(score, machine)| (score, std::cmp::Reverse(machine)))
+        };
+        let suitable = found(child.heaps(&mut self.shared[tree]));
+        let found = suitable.or_else(|| found(&mut self.shared[tree]));
         found.map(|(score, machine)| (machine, score.1))
     }
     /// Uses a free position for a child that takes this rate.
@@ -166,6 +192,16 @@ impl Positions {
     /// Returns the free positions of this machine in this tree.
     pub(super) fn free(&self, machine: usize, tree: usize) -> u8 {
         self.places[machine].as_ref().map_or(0, |place| place.free[tree])
+    }
+}
+
+impl Child {
+    /// Returns the heaps with positions for it.
+    fn heaps(self, heaps: &mut Heaps) -> &mut [BinaryHeap<(Score, usize)>] {
+        match self {
+            Self::Dialable => heaps,
+            Self::Undialable => &mut heaps[1..],
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     simulated_network::{Plan, World},
     unequal_links::{measure, sixteen},
 };
-use banyan_proto::{KnownRate, KnownRates, MeasuredRate, UnixSeconds};
+use banyan_proto::{KnownRate, KnownRates, MeasuredRate, Reach, UnixSeconds};
 use banyan_swarm::{
     known_rates,
     planner::{self, Candidate, Site},
@@ -38,6 +38,7 @@ impl Network {
             site: Site::of(&[]),
             online: true,
             forwards: true,
+            reach: Reach::Everyone,
             down: known_rates::current(self.known[n].down, NOW),
             up: known_rates::current(self.known[n].up, NOW),
         };

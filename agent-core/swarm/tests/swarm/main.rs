@@ -19,6 +19,7 @@ mod receiving_closed;
 mod restart;
 mod source_selection;
 mod spreads;
+mod undialable_machines;
 mod undisturbed_swarm;
 mod unequal_links;
 mod upload_slots;

@@ -80,6 +80,8 @@ pub(crate) enum Message {
 pub(crate) enum Timer {
     Heartbeat,
     CheckIn,
+    /// The server's offers, as soon as the machine has asked for them.
+    Help,
     Hashed,
     Answer(OrderTask),
     Installed,
@@ -228,6 +230,9 @@ impl Host {
 /// How long the server collects reports before it answers one.
 const ADVICE_DELAY: Duration = Duration::from_millis(500);
 
+/// How long a machine checks the signatures of an offer that it has fetched.
+const OFFER_CHECK: Duration = Duration::from_millis(20);
+
 /// How often a serving machine sends a heartbeat.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -307,6 +312,9 @@ impl World {
                 if let Event::Source { stripe, source, .. } = event {
                     self.advisor.record_source(id(n), stripe, source);
                 }
+                if let Event::SteppedOver { machine, reason: Reason::Unreachable, .. } = event {
+                    self.remind(number(machine));
+                }
                 self.follow_install(n, &event);
                 self.hosts[n].lost_a_source |=
                     matches!(event, Event::Source { left: Some(reason), .. } if reason != Reason::Busy);
@@ -347,6 +355,10 @@ impl World {
             Message::Pull(..) if self.hosts[n].character == Character::Refuser => {
                 let reply = PullReply::Refused { reason: Reason::NotAddressed };
                 self.say(n, link, Message::PullReply(reply));
+            }
+            // The agent checks the puller's proof against its own copy of the order.
+            Message::Pull(..) if n > 0 && self.hosts[n].disk.offered.iter().all(|offered| !offered) => {
+                self.say(n, link, Message::PullReply(PullReply::NotHere));
             }
             Message::Pull(from, wait) => {
                 let may_wait = wait || n == 0 || self.is_above(stripe.stripe, n, peer);
@@ -394,6 +406,11 @@ impl World {
                     self.help(n);
                 }
                 self.after(Duration::from_secs(10), Happening::Timer(n, boot, Timer::CheckIn));
+            }
+            Timer::Help => {
+                if self.hosts[0].up {
+                    self.help(n);
+                }
             }
             Timer::Hashed => {
                 let now = self.now;
@@ -473,6 +490,13 @@ impl World {
     fn show_content(&mut self, n: usize) {
         self.hosts[n].shows_content = true;
         self.send_chunk(n);
+    }
+    /// Answers the check-in of a machine that nobody could dial. The machine then asks for its offers.
+    pub(crate) fn remind(&mut self, n: usize) {
+        if self.hosts[0].up && self.hosts[n].up {
+            let pause = self.plan.latency * 4 + OFFER_CHECK;
+            self.after(pause, Happening::Timer(n, self.hosts[n].boot, Timer::Help));
+        }
     }
     fn help(&mut self, n: usize) {
         if self.hosts[n].machine.complete_offers().next().is_some() {

@@ -10,7 +10,7 @@ use crate::{
     profile::ProfileArg,
 };
 use banyan_proto::{
-    KnownRate, MachineId, MeasuredRate, Reason, UnixSeconds,
+    KnownRate, MachineId, MeasuredRate, Reach, Reason, UnixSeconds,
     admin::{Machine, SuspiciousEvent},
     format_size,
 };
@@ -212,6 +212,16 @@ fn describe_presence(machine: &Machine, now: UnixSeconds) -> String {
     }
 }
 
+/// Says who can connect to a machine.
+fn describe_reach(reach: Option<Reach>) -> &'static str {
+    match reach {
+        None => "not tried yet",
+        Some(Reach::Everyone) => "all machines",
+        Some(Reach::OwnSite) => "machines of its own site",
+        Some(Reach::Nobody) => "no machine; it connects to others itself",
+    }
+}
+
 /// Formats one machine and the suspicious events about it.
 fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
     let ShownMachine { machine, suspicions } = shown;
@@ -227,6 +237,7 @@ fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
         row("software", machine.software.clone()),
         row("receives", describe_rate(machine.rates.down, now)),
         row("sends", describe_rate(machine.rates.up, now)),
+        row("can be reached by", describe_reach(machine.reach).into()),
     ]);
     if let Some(reason) = machine.out.filter(|_| !machine.revoked) {
         text += &describe_quarantine(machine, reason);
@@ -324,6 +335,9 @@ mod tests {
         shown.machine.rates = KnownRates { down: Some(known(Some(2_500_000))), up: Some(known(None)) };
         let text = format_machine(&shown, UnixSeconds(100));
         assert!(text.contains("2.5 MB/s, measured 60 s ago") && text.contains("at least 2.5 MB/s"), "{text}");
+        assert!(text.contains("not tried yet"), "{text}");
+        shown.machine.reach = Some(Reach::Nobody);
+        assert!(format_machine(&shown, UnixSeconds(100)).contains("it connects to others itself"), "{text}");
         shown.suspicions.clear();
         shown.machine.out = Some(Reason::Cloned);
         let text = format_machine(&shown, UnixSeconds(100));

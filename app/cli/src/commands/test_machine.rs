@@ -19,5 +19,6 @@ pub(super) fn machine(id: u8, label: &str) -> Machine {
         clock_ahead: None,
         knows_server_addresses: None,
         rates: KnownRates::default(),
+        reach: None,
     }
 }

@@ -5,7 +5,7 @@ use super::{
     random::Random,
 };
 use crate::planner::{Candidate, Site, plan};
-use banyan_proto::{AddresseeList, MeasuredRate};
+use banyan_proto::{AddresseeList, MeasuredRate, Reach};
 
 /// Finishing times divided by each machine's own bound.
 #[derive(Debug)]
@@ -256,7 +256,7 @@ fn the_longest_lists_are_planned_at_once() {
                 let (down, up) = (exactly(random.rate()), exactly(random.rate()));
                 let (online, forwards) = (random.next() > 0.2, random.next() > 0.1);
                 let (id, site) = (machine(all.len() as u32), Site::of(&[at.into()]));
-                all.push(Candidate { id, site, online, forwards, down, up });
+                all.push(Candidate { id, site, online, forwards, reach: Reach::Everyone, down, up });
             }
         }
         let started = std::time::Instant::now();

@@ -28,7 +28,15 @@ fn candidates(sizes: &[u32]) -> Vec<Candidate> {
         for _ in 0..size {
             let number_of_site = u8::try_from(number).unwrap();
             let (id, site) = (machine(all.len() as u32), site(number_of_site));
-            all.push(Candidate { id, site, online: true, forwards: true, down: None, up: None });
+            all.push(Candidate {
+                id,
+                site,
+                online: true,
+                forwards: true,
+                reach: Reach::Everyone,
+                down: None,
+                up: None,
+            });
         }
     }
     all
@@ -151,4 +159,63 @@ fn a_site_is_the_subnet_of_the_first_address_that_leads_somewhere() {
     assert_eq!(Site::of(&[at("127.0.0.1:1"), at("10.1.2.3:1")]), Site::of(&[at("10.1.2.4:1")]));
     assert_eq!(Site::of(&[at("[2001:db8:0:1::1]:1")]), Site::of(&[at("[2001:db8:0:1:ffff::2]:1")]));
     assert_eq!(Site::of(&[at("[::ffff:10.1.2.3]:1")]), Site::of(&[at("10.1.2.3:1")]));
+}
+
+/// Counts the machines that cannot dial their parent and that their parent cannot dial.
+fn cut_off(lists: &[AddresseeList], all: &[Candidate]) -> usize {
+    let of: HashMap<MachineId, &Candidate> = all.iter().map(|candidate| (candidate.id, candidate)).collect();
+    let is_cut_off = |(child, parent): &(MachineId, MachineId)| {
+        let (Some(child), Some(parent)) = (of.get(child), of.get(parent)) else { return false };
+        let can_be_dialled = |machine: &Candidate| match machine.reach {
+            Reach::Everyone => true,
+            Reach::OwnSite => child.site == parent.site,
+            Reach::Nobody => false,
+        };
+        !can_be_dialled(child) && !can_be_dialled(parent)
+    };
+    lists.iter().map(|list| parents(list).into_iter().filter(is_cut_off).count()).sum()
+}
+
+#[test]
+fn of_a_machine_and_its_parent_one_can_dial_the_other() {
+    let mut random = random::Random(7);
+    for n in 2..120_u32 {
+        for stripes in 1..=2 {
+            let mut all = candidates(&[n]);
+            let mut left = n / 2;
+            while left > 0 {
+                let at = (random.next() * f64::from(n)) as usize;
+                left -= u32::from(std::mem::replace(&mut all[at].reach, Reach::Nobody) == Reach::Everyone);
+            }
+            let plan = plan(SERVER, None, &all, stripes).unwrap();
+            plan.lists.iter().for_each(|list| assert_whole(list, &all));
+            assert_eq!(cut_off(&plan.lists, &all), 0, "{n} machines, {stripes} stripes");
+            let most = if stripes == 2 { 1.0 } else { 2.0 };
+            assert!(plan.busiest_copies <= most, "{n} machines: the busiest sends {} copies", plan.busiest_copies);
+        }
+    }
+}
+
+#[test]
+fn machines_that_only_their_own_site_can_dial_are_neighbours_there() {
+    for sizes in [&[6, 6][..], &[12, 3, 3], &[30, 8, 9, 1, 1]] {
+        let mut all = candidates(sizes);
+        // Every machine can dial those of the first site.
+        let open = all[0].site;
+        all.iter_mut().filter(|candidate| candidate.site != open).for_each(|one| one.reach = Reach::OwnSite);
+        let plan = plan(SERVER, None, &all, 2).unwrap();
+        plan.lists.iter().for_each(|list| assert_whole(list, &all));
+        assert_entered_once(&plan.lists, &all, 1);
+        let surplus = sizes.len().saturating_sub(3);
+        assert!(cut_off(&plan.lists, &all) <= 2 * surplus, "{sizes:?}: {}", cut_off(&plan.lists, &all));
+    }
+}
+
+#[test]
+fn the_largest_networks_of_machines_that_cannot_be_dialled_are_planned() {
+    let mut all = candidates(&[19_000]);
+    all.iter_mut().skip(1).for_each(|candidate| candidate.reach = Reach::Nobody);
+    assert_whole(&plan(SERVER, None, &all, 2).unwrap().lists[0], &all);
+    all.iter_mut().skip(1).step_by(2).for_each(|candidate| candidate.reach = Reach::Everyone);
+    assert_eq!(cut_off(&plan(SERVER, None, &all, 2).unwrap().lists, &all), 0);
 }
