@@ -58,13 +58,18 @@ pub enum HelperError {
         source: io::Error,
     },
     /// The install helper ended without an answer: it was killed, or called incorrectly.
-    #[error("the install helper ended without an answer ({status}): {stderr}")]
+    #[error("the install helper ended without an answer ({status}){}", after_colon(.stderr))]
     NoAnswer {
         /// The exit status.
         status: String,
         /// The end of its standard error output.
         stderr: String,
     },
+}
+
+/// Returns a text for the end of a sentence, or nothing for none.
+fn after_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 /// Why the install helper does not trust what the agent's enrolment says.

@@ -10,6 +10,9 @@
 //! `WriteIntent` writes the journal before the first change outside the install helper's own folder. `RecordFailure`
 //! adds the reason why the release must be undone, so that a failed release is not tried again after a crash. The
 //! journal is cleared last.
+//!
+//! A publisher's program can end the install helper. So the journal counts the beginnings of `Apply`, `Probe` and `Undo`.
+//! A step that began three times without an end is not run again: the release is undone, and an undo is given up.
 
 use crate::{
     command::{ExternalCommand, OutputLog},
@@ -23,7 +26,7 @@ use crate::{
     storage::{
         files::remove_path,
         free_space::{self, FreeSpace, RoomNeed},
-        journal::{self, InstallIntent, Phase, UndoCause},
+        journal::{self, BegunSteps, InstallIntent, Phase, UndoCause},
         layout::{HelperFolders, Layout},
         places, staging,
     },
@@ -34,6 +37,9 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
 };
+
+/// How often a step may begin without an end. A machine may lose power twice in one step.
+const MAX_BEGINNINGS: u8 = 3;
 
 /// The state of an install. Each step takes one state and returns the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +80,8 @@ pub(crate) struct InstallEngine<'a> {
     pub(crate) log: OutputLog,
     /// The lock that keeps other programs from changing the machine's packages, once it was needed.
     machine_lock: Option<File>,
+    /// How often the steps of the install in the journal began.
+    begun: BegunSteps,
     _lock: File,
 }
 
@@ -101,7 +109,16 @@ impl<'a> InstallEngine<'a> {
     }
     /// Starts with a job that was admitted under this lock.
     pub(crate) fn new(layout: Layout, lock: File, job: AdmittedJob, artifact: File, disks: &'a dyn FreeSpace) -> Self {
-        Self { job, artifact, layout, disks, log: OutputLog::default(), machine_lock: None, _lock: lock }
+        Self {
+            job,
+            artifact,
+            layout,
+            disks,
+            log: OutputLog::default(),
+            machine_lock: None,
+            begun: BegunSteps::default(),
+            _lock: lock,
+        }
     }
 
     /// Runs all steps to the end.
@@ -123,15 +140,15 @@ impl<'a> InstallEngine<'a> {
             InstallState::CheckSpace => self.check_space(),
             InstallState::Stage => self.stage(),
             InstallState::Inspect => self.inspect(),
-            InstallState::WriteIntent(intent) => {
-                journal::write(&self.layout, &intent, &Phase::Applying).map(|()| InstallState::Apply(intent, 0))
-            }
+            InstallState::WriteIntent(intent) => journal::write(&self.layout, &intent, &Phase::Applying, self.begun)
+                .map(|()| InstallState::Apply(intent, 0)),
             InstallState::Apply(intent, step) => self.apply(intent, step),
             InstallState::Probe(intent) => self.probe(intent),
             InstallState::CleanUp(intent) => self.clean_up(&intent),
             InstallState::RecordFailure(intent, cause) => {
                 let phase = Phase::Undoing { cause: cause.clone() };
-                journal::write(&self.layout, &intent, &phase).map(|()| InstallState::Undo(intent, Some(cause), 0))
+                journal::write(&self.layout, &intent, &phase, self.begun)
+                    .map(|()| InstallState::Undo(intent, Some(cause), 0))
             }
             InstallState::Undo(intent, cause, step) => self.undo(intent, cause, step),
             InstallState::Finished(_) => Ok(state),
@@ -142,6 +159,9 @@ impl<'a> InstallEngine<'a> {
         // the journal still contains the intent, and the next start resumes from there.
         next.unwrap_or_else(|error| {
             let changed = self.layout.journal().exists();
+            if let Err(error) = journal::forget_begun(&self.layout) {
+                self.log.append_line(&error.to_string());
+            }
             InstallState::Finished(error.to_outcome(!changed))
         })
     }
@@ -172,12 +192,13 @@ impl<'a> InstallEngine<'a> {
     }
 
     fn recover(&mut self) -> Result<InstallState, InstallError> {
-        let Some((intent, phase)) = journal::read(&self.layout)? else {
+        let Some((intent, phase, begun)) = journal::read(&self.layout)? else {
             // Without a journal, no staged copy belongs to an install.
             self.layout.clear_staging()?;
             let remembered = journal::recorded_failure(&self.layout, self.job.order, self.job.attempt)?;
             return Ok(remembered.map_or(InstallState::Detect, InstallState::Finished));
         };
+        self.begun = begun;
         self.log.append_line(&format!(
             "found an unfinished install of {} {}",
             intent.release.package, intent.release.version
@@ -193,6 +214,27 @@ impl<'a> InstallEngine<'a> {
             // Even if nothing was changed, the journal and the copy must be removed.
             InstallStatus::Untouched | InstallStatus::Partial => InstallState::Undo(intent, None, 0),
         })
+    }
+
+    /// Counts in the journal that a step begins. Returns `false` when it began too often without an end.
+    fn begin(
+        &mut self,
+        intent: &InstallIntent,
+        cause: Option<&UndoCause>,
+        step: fn(&mut BegunSteps) -> &mut u8,
+    ) -> Result<bool, InstallError> {
+        let times = step(&mut self.begun);
+        if *times >= MAX_BEGINNINGS {
+            return Ok(false);
+        }
+        *times += 1;
+        let phase = cause.map_or(Phase::Applying, |cause| Phase::Undoing { cause: cause.clone() });
+        match journal::write(&self.layout, intent, &phase, self.begun) {
+            // An undo makes room on a full disk.
+            Err(error) if is_temporary(error.reason()) => self.log.append_line(&error.to_string()),
+            written => written?,
+        }
+        Ok(true)
     }
 
     fn lock_machine(&mut self, method: &dyn InstallMethod) -> Result<(), InstallError> {
@@ -302,6 +344,10 @@ impl<'a> InstallEngine<'a> {
 
     fn apply(&mut self, intent: InstallIntent, step: u8) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
+        if step == 0 && !self.begin(&intent, None, |begun| &mut begun.apply)? {
+            let detail = format!("the install helper was ended {MAX_BEGINNINGS} times while it installed the release");
+            return Ok(InstallState::RecordFailure(intent, UndoCause { reason: Reason::InstallFailed, detail }));
+        }
         let error = match method.apply(&intent, step, &mut self.log) {
             Ok(StepResult::More) => return Ok(InstallState::Apply(intent, step + 1)),
             Ok(StepResult::Done) => return Ok(InstallState::Probe(intent)),
@@ -321,6 +367,10 @@ impl<'a> InstallEngine<'a> {
 
     fn probe(&mut self, intent: InstallIntent) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
+        if !self.begin(&intent, None, |begun| &mut begun.probe)? {
+            let detail = format!("the install helper was ended {MAX_BEGINNINGS} times while the probe ran");
+            return Ok(InstallState::RecordFailure(intent, UndoCause::probe(detail)));
+        }
         let probed = match method.status(&intent)? {
             InstallStatus::Complete => probe::run(&intent.release, &method.release_folder(&intent)?, &mut self.log),
             _ => Err(UndoCause::probe("the release is no longer in place".into())),
@@ -350,6 +400,9 @@ impl<'a> InstallEngine<'a> {
     ) -> Result<InstallState, InstallError> {
         let why = cause.as_ref().map_or("the install was interrupted", |cause| cause.detail.as_str()).to_owned();
         let method = self.method_for(&intent)?;
+        if step == 0 && !self.begin(&intent, cause.as_ref(), |begun| &mut begun.undo)? {
+            return self.give_up_undo(&intent, &why);
+        }
         let undone = self.lock_machine(&*method).and_then(|()| method.undo(&intent, step, &mut self.log));
         let error = match undone {
             Ok(StepResult::More) => return Ok(InstallState::Undo(intent, cause, step + 1)),
@@ -358,6 +411,9 @@ impl<'a> InstallEngine<'a> {
                     None => {
                         journal::clear(&self.layout)?;
                         self.layout.clear_staging()?;
+                        // This job begins again, and what it began before counts.
+                        let begun = if self.is_of_this_job(&intent) { self.begun } else { BegunSteps::default() };
+                        self.begun = BegunSteps { undo: 0, ..begun };
                         Ok(InstallState::Detect)
                     }
                     Some(UndoCause { reason, detail }) if is_temporary(reason) => {
@@ -378,6 +434,21 @@ impl<'a> InstallEngine<'a> {
         self.finish(&intent, Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false })
     }
 
+    /// Ends an install whose undo ended the install helper too often. What is installed then stays as it is.
+    fn give_up_undo(&mut self, intent: &InstallIntent, why: &str) -> Result<InstallState, InstallError> {
+        let aside = journal::set_aside(&self.layout)?;
+        let detail = format!(
+            "{why}; restoring failed: the install helper was ended {MAX_BEGINNINGS} times while it restored the machine; \
+             what it was to restore is in {}",
+            aside.display()
+        );
+        self.finish(intent, Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false })
+    }
+
+    fn is_of_this_job(&self, intent: &InstallIntent) -> bool {
+        (intent.order, intent.attempt) == (self.job.order, self.job.attempt)
+    }
+
     /// Finishes the install in the journal. If it was another job's, this job starts now.
     fn finish(&mut self, intent: &InstallIntent, outcome: Outcome) -> Result<InstallState, InstallError> {
         if matches!(outcome, Outcome::Failed { .. }) {
@@ -385,7 +456,8 @@ impl<'a> InstallEngine<'a> {
         }
         self.layout.clear_staging()?;
         journal::clear(&self.layout)?;
-        if (intent.order, intent.attempt) == (self.job.order, self.job.attempt) {
+        self.begun = BegunSteps::default();
+        if self.is_of_this_job(intent) {
             return Ok(InstallState::Finished(outcome));
         }
         self.log.append_line(&format!("the unfinished install ended: {outcome}"));

@@ -154,10 +154,22 @@ pub(crate) enum Phase {
     },
 }
 
+/// How often each step began. Written before the step begins, so that a step that ends the install helper is not run
+/// for ever. Older versions ignore it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct BegunSteps {
+    pub(crate) apply: u8,
+    pub(crate) probe: u8,
+    pub(crate) undo: u8,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct JournalEntry {
     intent: InstallIntent,
     phase: Phase,
+    #[serde(default)]
+    begun: BegunSteps,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -167,15 +179,38 @@ struct FailedOrder {
 }
 
 /// Writes and syncs the intent, so that the next start can recover it.
-pub(crate) fn write(layout: &Layout, intent: &InstallIntent, phase: &Phase) -> Result<(), InstallError> {
-    let entry = JournalEntry { intent: intent.clone(), phase: phase.clone() };
+pub(crate) fn write(
+    layout: &Layout,
+    intent: &InstallIntent,
+    phase: &Phase,
+    begun: BegunSteps,
+) -> Result<(), InstallError> {
+    let entry = JournalEntry { intent: intent.clone(), phase: phase.clone(), begun };
     write_synced(&layout.journal(), &to_json(&entry)?)
 }
 
 /// Reads the intent of an unfinished run. Without a readable journal, detection alone decides what is installed.
-pub(crate) fn read(layout: &Layout) -> Result<Option<(InstallIntent, Phase)>, InstallError> {
-    let path = layout.journal();
-    Ok(read_json::<JournalEntry>(&path)?.map(|entry| (entry.intent, entry.phase)))
+pub(crate) fn read(layout: &Layout) -> Result<Option<(InstallIntent, Phase, BegunSteps)>, InstallError> {
+    let entry = read_json::<JournalEntry>(&layout.journal())?;
+    Ok(entry.map(|entry| (entry.intent, entry.phase, entry.begun)))
+}
+
+/// Forgets how often steps began: the install helper ends with an answer, so no step has ended it.
+pub(crate) fn forget_begun(layout: &Layout) -> Result<(), InstallError> {
+    match read(layout)? {
+        Some((intent, phase, begun)) if begun != BegunSteps::default() => {
+            write(layout, &intent, &phase, BegunSteps::default())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Moves the journal of an install that can be neither finished nor undone out of the way of the next ones. Returns
+/// where it is now.
+pub(crate) fn set_aside(layout: &Layout) -> Result<PathBuf, InstallError> {
+    let aside = layout.journal().with_extension("aside");
+    fs::rename(layout.journal(), &aside).context(|| format!("moving the journal to {}", aside.display()))?;
+    Ok(aside)
 }
 
 /// Clears the journal at the end of an install.

@@ -8,6 +8,7 @@
 //! DATA/lock-archive, lock-deb  held while an install helper runs, to serialise the installs of one kind
 //! DATA/journal.json            the intent of the running install of an archive; absent otherwise
 //! DATA/journal-deb.json        the same for a deb
+//! DATA/journal.aside, journal-deb.aside  the last intent whose undo was given up
 //! DATA/places-archive.json, places-deb.json  where below other roots packages were installed (`places`)
 //! DATA/ended/ORDER.json        failures that changed something, recorded so that they are not repeated
 //! DATA/staging/ORDER.EXT       the install helper's own copy of the artifact

@@ -398,7 +398,7 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     });
     assert!(intended.is_some());
     let layout = crate::storage::layout::Layout::open(&machine.folders()).unwrap().for_kind(Kind::Deb);
-    let (intent, _) = crate::storage::journal::read(&layout).unwrap().unwrap();
+    let (intent, ..) = crate::storage::journal::read(&layout).unwrap().unwrap();
     assert!(!install_method_for(Kind::Deb, &layout).unwrap().is_installed(&intent.release).unwrap());
     crate::methods::deb::database::create(&machine.root).unwrap();
     let staged = layout.staged_artifact(release.order, Kind::Deb);

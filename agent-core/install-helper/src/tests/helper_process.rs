@@ -106,6 +106,8 @@ async fn a_helper_without_an_answer_is_an_error_with_its_last_output() {
     };
     let said = send(&shell("echo not allowed >&2; exit 3")).await;
     assert!(matches!(&said, Err(HelperError::NoAnswer { stderr, .. }) if stderr == "not allowed"), "{said:?}");
+    let said = send(&shell("kill -9 $$")).await.unwrap_err().to_string();
+    assert_eq!(said, "the install helper ended without an answer (signal: 9 (SIGKILL))");
     let said = send(&shell("i=0; while [ $i -lt 50000 ]; do echo flood; i=$((i+1)); done")).await;
     assert!(matches!(said, Err(HelperError::NoAnswer { .. })), "{said:?}");
     let said = send(&Launcher { program: "/nowhere/install-helper".into(), ..shell("") }).await;

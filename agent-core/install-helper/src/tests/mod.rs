@@ -9,6 +9,7 @@ mod deb_plans;
 mod deb_power_cuts;
 mod deb_restores;
 mod deb_states;
+mod ended_helper;
 mod external_commands;
 mod helper_process;
 mod hostile_agent;
