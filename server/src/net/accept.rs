@@ -11,6 +11,7 @@ use crate::net::{
     peer_node::PeerNode,
     tls_configuration::TlsConfiguration,
 };
+use crate::refusal::Refusal;
 use axum::Router;
 use banyan_proto::{ALPN_PEER, MachineId, Reason, UnixSeconds, code::EXPORTER_LABEL};
 use banyan_wire::{
@@ -74,6 +75,15 @@ pub(crate) trait Admission: Send + Sync + 'static {
     fn is_trusted(&self, machine: MachineId) -> bool;
     /// Returns why this machine is excluded, or `None` if it is not.
     fn exclusion(&self, machine: MachineId) -> Option<Reason>;
+}
+
+/// Answers each request of a machine that this server does not know, so that the machine can say what is wrong.
+fn refusing() -> Router {
+    Router::new().fallback(|| async {
+        let detail = "this server does not know the machine: it was revoked, or it was enrolled after the backup that this \
+                      server was restored from; empty its --data folder and enrol it again";
+        Refusal::forbidden(Reason::Revoked, detail)
+    })
 }
 
 /// The server's port.
@@ -217,7 +227,11 @@ impl<A: Admission> Acceptor<A> {
             Some(_) => {
                 static UNKNOWN: RareLog = RareLog::each_minute();
                 if let Some(more) = UNKNOWN.due() {
-                    warn!(%from, more, "connection closed: its certificate belongs to an unknown or revoked machine");
+                    warn!(%from, more, "connection refused: its certificate belongs to an unknown or revoked machine");
+                }
+                if session.alpn_protocol() != Some(ALPN_PEER) {
+                    let caller = Caller { machine: None, certificate: None, from, exporter: [0; 32] };
+                    self.serve_http(stream, caller, place, refusing()).await;
                 }
                 return;
             }

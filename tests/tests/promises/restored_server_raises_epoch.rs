@@ -5,7 +5,7 @@ use banyan_proto::{
     Reason,
     admin::{DeploymentState, Stage},
 };
-use banyan_tests::{TestNetwork, test_package::Behaviour};
+use banyan_tests::{TestNetwork, programs::banyan, test_package::Behaviour};
 
 /// Deploys to all machines and waits until every machine has the release.
 fn everyone_gets(network: &TestNetwork, release: &str) {
@@ -59,4 +59,27 @@ fn a_restored_server_is_trusted_only_after_its_epoch_was_raised() {
     network.start_server();
     everyone_gets(&network, "hello@2.0");
     everyone_runs(&network, "2.0");
+}
+
+#[test]
+fn a_machine_enrolled_after_the_backup_is_told_what_to_do() {
+    let mut network = TestNetwork::start(1);
+    network.kill_server();
+    network.back_up_server();
+    network.start_server();
+    network.add_agent();
+    network.wait_until("both are online", |network| {
+        network.machines().iter().filter(|machine| machine.online).count() == 2
+    });
+    network.kill_server();
+    network.restore_server();
+    network.raise_epoch();
+    network.start_server();
+    network.wait_until("the machine says so", |network| {
+        let log = network.log_of(1);
+        log.contains("refuses this machine") && log.contains("restored from a backup")
+    });
+    let doctor = banyan().args(["doctor", "--data"]).arg(&network.agents[1].data).output().expect("banyan can be run");
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(!doctor.status.success() && said.contains("enrol it again"), "{said}");
 }

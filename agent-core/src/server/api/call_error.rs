@@ -74,7 +74,8 @@ impl CallError {
     /// The server has revoked this machine. It says so in the TLS handshake, or in an answer on a connection that is
     /// older than the revocation.
     fn revoked(server: &str) -> Self {
-        let why = "its certificate was revoked, or the machine has been enrolled again since";
+        let why = "its certificate was revoked, the machine has been enrolled again since, or the server was restored \
+                   from a backup that is older than the machine";
         Self::until_enrolled_again(server, Reason::Revoked, why)
     }
     fn until_enrolled_again(server: &str, reason: Reason, why: &str) -> Self {
