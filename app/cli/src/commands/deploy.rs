@@ -224,7 +224,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             }
             Ok(watch_deployment::exit_for(&status))
         }
-        WatchResult::Interrupted => {
+        WatchResult::Interrupted(last) => {
+            last.iter().flat_map(watch_deployment::describe_problems).for_each(|line| print_note(&line));
             print_note(&format!(
                 "the deployment continues; follow it with `banyan status {} --watch`, halt it with `banyan halt {0}`",
                 id.short()

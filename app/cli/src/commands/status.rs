@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         let status = client.deployment(id).await.with_context(action)?;
         let picture = |status: &DeploymentStatus| {
             let mut lines = draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false));
-            lines.extend(watch_deployment::describe_failures(status));
+            lines.extend(watch_deployment::describe_problems(status));
             lines.extend(watch_deployment::describe_remarks(status));
             lines.join("\n")
         };
@@ -73,7 +73,11 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             watch_deployment::describe_remarks(&status).iter().for_each(|line| print_note(line));
             Ok(watch_deployment::exit_for(&status))
         }
-        WatchResult::Interrupted => Ok(Exit::Interrupted),
+        WatchResult::Interrupted(last) => {
+            let problems = last.iter().flat_map(watch_deployment::describe_problems);
+            problems.for_each(|line| print_note(&line));
+            Ok(Exit::Interrupted)
+        }
     }
 }
 

@@ -44,8 +44,8 @@ pub(crate) struct WatchLimit {
 pub(crate) enum WatchResult {
     /// The deployment has ended, or a time limit was reached.
     Stopped(DeploymentStatus),
-    /// Interrupted by Ctrl-C.
-    Interrupted,
+    /// Interrupted by Ctrl-C. What was known then.
+    Interrupted(Option<DeploymentStatus>),
 }
 
 /// Watches until the deployment has ended, a limit is reached, or Ctrl-C is pressed.
@@ -59,7 +59,11 @@ pub(crate) async fn watch(
     let outcome = tokio::select! {
         outcome = follow(client, id, limit, &mut last, &mut display) => outcome.map(WatchResult::Stopped),
         // If signals cannot be caught, watching continues without Ctrl-C.
-        Ok(()) = platform::wait_for_interrupt() => Ok(WatchResult::Interrupted),
+        Ok(()) = platform::wait_for_interrupt() => Ok(WatchResult::Interrupted(None)),
+    };
+    let outcome = match outcome {
+        Ok(WatchResult::Interrupted(_)) => Ok(WatchResult::Interrupted(last)),
+        other => other,
     };
     if let WatchDisplay::Tree(live) = display {
         live.finish();
@@ -158,9 +162,12 @@ pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
     describe_together(status.addressees.iter().filter(|machine| machine.stage != Stage::Installed))
 }
 
-/// Returns the same for the machines on which the release has failed.
-pub(crate) fn describe_failures(status: &DeploymentStatus) -> Vec<String> {
-    describe_together(status.addressees.iter().filter(|machine| machine.stage == Stage::Failed))
+/// Returns the same for the machines on which the release has failed, and for those that say more than their reason.
+pub(crate) fn describe_problems(status: &DeploymentStatus) -> Vec<String> {
+    let says_more = |machine: &&AddresseeStatus| {
+        machine.stage == Stage::Failed || (machine.stage != Stage::Installed && machine.detail.is_some())
+    };
+    describe_together(status.addressees.iter().filter(says_more))
 }
 
 /// Machines of one description that are named; the rest are counted.
@@ -206,6 +213,7 @@ fn describe_alike(Alike { problem, output, labels }: &Alike<'_>) -> String {
 fn describe_problem(machine: &AddresseeStatus) -> (String, &str) {
     let detail = machine.detail.as_deref().unwrap_or_default();
     let (summary, output) = detail.split_once('\n').unwrap_or((detail, ""));
+    let summary = summary.trim_end().trim_end_matches(':');
     let Some(reason) = machine.reason else {
         let problem = if summary.is_empty() { "not finished" } else { summary };
         return (problem.to_owned(), output);
@@ -277,7 +285,20 @@ mod tests {
             lines[0].starts_with("b: ")
                 && lines[0].contains("(probe-failed): exit code 7; next: read the probe's output")
         );
-        assert_eq!(describe_failures(&status), lines);
+        assert_eq!(describe_problems(&status), lines);
+    }
+
+    #[test]
+    fn what_a_waiting_machine_says_beside_its_reason_is_shown() {
+        let mut status = status(&[("a", PlannedSource::Server), ("b", PlannedSource::Of("a"))]);
+        status.addressees[0].reason = Some(Reason::DiskFull);
+        assert!(describe_problems(&status).is_empty(), "the tree shows the reason");
+        status.addressees[0].detail = Some("only 3.1 MB are free on /var:\n".into());
+        let lines = describe_problems(&status);
+        assert!(
+            lines.len() == 1 && lines[0].contains("(disk-full): only 3.1 MB are free on /var; next: "),
+            "{lines:#?}"
+        );
     }
 
     #[test]
@@ -290,7 +311,7 @@ mod tests {
             machine.detail = Some(format!("dpkg exited with code 1\nno licence {number}"));
         }
         status.addressees[7].detail = Some("the installation failed; dpkg exited with code 2".into());
-        for lines in [describe_unfinished(&status), describe_failures(&status)] {
+        for lines in [describe_unfinished(&status), describe_problems(&status)] {
             assert_eq!(lines.len(), 2, "{lines:#?}");
             assert!(lines[0].starts_with("m0, m1, ") && lines[0].contains(", m10 and 19 more: "), "{lines:#?}");
             assert_eq!(lines.concat().matches("no licence").count(), 1, "{lines:#?}");

@@ -181,7 +181,7 @@ async fn deploy_and_watch(client: &ApiClient, request: &Deploy, args: &Args) -> 
     let limit = WatchLimit { total: None, without_change: Some(STALL_LIMIT) };
     match watch_deployment::watch(client, id, limit, show).await.with_context(action)? {
         WatchResult::Stopped(status) => Ok(status),
-        WatchResult::Interrupted => Err(super::interrupted(args.keep)),
+        WatchResult::Interrupted(_) => Err(super::interrupted(args.keep)),
     }
 }
 
