@@ -126,11 +126,20 @@ impl CheckedArchive {
 
     /// Checks that the probe's program is in the archive and can be started.
     pub(crate) fn check_probe(&self, path: &Path, platform: &str, probe: &CommandSpec) -> Result<(), PublisherError> {
-        let Some(program) = probe.argv.first().and_then(|word| path_in_archive(word)) else { return Ok(()) };
-        let refuse = |why: String| {
+        let Some(word) = probe.argv.first() else { return Ok(()) };
+        let refuse_word = |program: &str, why: String| {
             let file = path.to_owned();
             Err(PublisherError::ProbeProgram { file, program: program.to_owned(), why })
         };
+        if let Some((placeholder, _)) = word.split_once('/').filter(|(first, _)| is_unknown_placeholder(first)) {
+            return refuse_word(word, format!("begins with {placeholder}; only {{dir}} is replaced"));
+        }
+        // A bare name is looked up in the system's folders only.
+        if is_bare_name(word) && matches!(self.contents.tree.lookup(word), Some(Node::File { .. })) {
+            return refuse_word(word, format!("is searched in the system's folders only; write {{dir}}/{word}"));
+        }
+        let Some(program) = path_in_archive(word) else { return Ok(()) };
+        let refuse = |why: String| refuse_word(program, why);
         let is_windows = platform.starts_with("windows");
         let mut names = vec![program.to_owned()];
         if is_windows || platform == "any" {
@@ -249,6 +258,15 @@ fn path_in_archive(program: &str) -> Option<&str> {
         None if program.contains('/') => Some(program),
         None => None,
     }
+}
+
+fn is_bare_name(program: &str) -> bool {
+    !program.contains(['/', '\\', '{'])
+}
+
+/// Returns whether this is a placeholder, such as `{version}`, that stands for nothing.
+fn is_unknown_placeholder(word: &str) -> bool {
+    word.starts_with('{') && word.ends_with('}') && word != "{dir}"
 }
 
 /// Names entries that may be meant.

@@ -216,6 +216,14 @@ pub enum PublisherError {
         /// The usual name.
         usual: String,
     },
+    /// A platform that no machine has.
+    #[error(
+        "{given:?} is not the name of a platform; write SYSTEM-PROCESSOR, such as linux-x86_64 or windows-aarch64, or any"
+    )]
+    UnknownPlatform {
+        /// The name.
+        given: String,
+    },
     /// The probe would fail on every machine.
     #[error("the probe would fail on every machine: its program {program:?} {why} ({file})")]
     ProbeProgram {

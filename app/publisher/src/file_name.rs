@@ -94,6 +94,19 @@ pub(crate) fn usual_platform(text: &str) -> Option<String> {
     Some(format!("{}-{}", parts.system?, parts.processor?))
 }
 
+/// Returns whether machines can have this platform: a known system and any processor, such as `linux-riscv64`, or
+/// `any`.
+pub(crate) fn is_platform(text: &str) -> bool {
+    let is_processor = |word: &str| {
+        !word.is_empty()
+            && !ANY.contains(&word)
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let is_system = |word: &str| SYSTEMS.iter().any(|(_, system, _)| *system == word);
+    text == "any"
+        || text.split_once('-').is_some_and(|(system, processor)| is_system(system) && is_processor(processor))
+}
+
 /// Parses `NAME-VERSION[-PLATFORM].EXTENSION`, `NAME-PLATFORM-VERSION.EXTENSION` and the like. The version begins at
 /// the first digit after a hyphen or underscore.
 pub(crate) fn parse(file_name: &str) -> NameParts {

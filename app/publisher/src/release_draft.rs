@@ -184,11 +184,15 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Unhashed
     Ok(UnhashedRelease { manifest, files, warnings })
 }
 
-/// Checks the name of a platform: another name for it would match no machine.
+/// Checks the name of a platform: no machine would match another one.
 fn check_platform_name(given: &str) -> Result<(), PublisherError> {
-    match file_name::usual_platform(given).filter(|usual| usual != given) {
-        Some(usual) => Err(PublisherError::PlatformName { given: given.to_owned(), usual }),
-        None => Ok(()),
+    if let Some(usual) = file_name::usual_platform(given).filter(|usual| usual != given) {
+        return Err(PublisherError::PlatformName { given: given.to_owned(), usual });
+    }
+    if file_name::is_platform(given) {
+        Ok(())
+    } else {
+        Err(PublisherError::UnknownPlatform { given: given.to_owned() })
     }
 }
 

@@ -143,6 +143,10 @@ fn the_platform_comes_from_name_and_programs() {
     wrong("a-1-linux-arm64.tar.gz", std::slice::from_ref(&linux), None, &["bin/0", "linux-x86_64", "linux-aarch64"]);
     wrong("a-1.tar.gz", std::slice::from_ref(&linux), Some("windows-x86_64"), &["the given platform", "bin/0"]);
     wrong("a-1.tar.gz", &[], Some("linux-amd64"), &["machines call it linux-x86_64"]);
+    for unknown in ["linux", "foo", "linux/amd64", "linux-x86-64", "any-any", "amiga-m68k"] {
+        wrong("a-1.tar.gz", &[], Some(unknown), &["not the name of a platform"]);
+    }
+    assert!(platform("a-1.tar.gz", &with(&[]), Some("linux-riscv64")).is_ok());
     let guessed = draft("a-1.tar.gz", &with(std::slice::from_ref(&windows)), None).unwrap();
     assert!(guessed.warnings[0].contains("windows-x86_64 because of \"bin/0\""), "{:?}", guessed.warnings);
     // The publisher says that it runs anywhere.
@@ -165,6 +169,8 @@ fn a_probe_that_would_fail_everywhere_is_refused() {
     wrong("linux-x86_64", tree(), "{dir}/lib/data", &["not executable", "chmod +x"]);
     wrong("any", tree(), "{dir}/lib/data", &["not executable"]);
     wrong("linux-x86_64", tree(), "{dir}/bin", &["is a folder"]);
+    wrong("linux-x86_64", Tar::new().program("tool", script), "tool", &["write {dir}/tool"]);
+    wrong("linux-x86_64", tree(), "{dirr}/bin/tool", &["begins with {dirr}; only {dir} is replaced"]);
     let windows_lines = Tar::new().program("tool", "#!/bin/sh\r\nexit 0\r\n");
     wrong("linux-x86_64", windows_lines, "{dir}/tool", &["CR LF"]);
     for content in ["", "echo without an interpreter\n", "\u{feff}#!/bin/sh\n"] {

@@ -174,7 +174,8 @@ impl Advice for PublisherError {
             Self::CannotDerive { .. }
             | Self::UnclearPlatform { .. }
             | Self::PlatformContradiction { .. }
-            | Self::PlatformName { .. } => "try again with the option named above; nothing has been signed",
+            | Self::PlatformName { .. }
+            | Self::UnknownPlatform { .. } => "try again with the option named above; nothing has been signed",
             _ => "fix the problem above and try again; nothing has been changed",
         }
         .into()
