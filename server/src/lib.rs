@@ -24,6 +24,7 @@ mod api;
 pub mod cli;
 mod deadline_clock;
 mod deployments;
+mod disk_space;
 mod identity;
 mod long_work;
 mod machines;

@@ -53,6 +53,9 @@ pub struct Info {
     /// The time that deadlines go by while the server's clock has jumped and nothing has confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed_clock: Option<UnixSeconds>,
+    /// Free space on the disk of the server's data folder (bytes). Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
 }
 
 /// How many connections a server can take, limited by the open files that its system allows.

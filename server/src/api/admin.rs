@@ -88,6 +88,7 @@ async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> 
         capacity: Some(capacity(&server)),
         now: Some(UnixSeconds::now()),
         unconfirmed_clock: server.clock.unconfirmed(),
+        free_bytes: server.uploads.free_bytes(),
     }))
 }
 

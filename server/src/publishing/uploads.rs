@@ -4,7 +4,7 @@
 //! sends only the rest. One upload of an artifact runs at a time. Interrupted ones are bounded in bytes and age.
 
 use crate::{
-    private_files,
+    disk_space, private_files,
     publishing::artifacts::ArtifactStore,
     refusal::Refusal,
     work_progress::{self, WorkProgress},
@@ -112,6 +112,10 @@ impl Uploads {
         let this = Self { artifacts, active: Mutex::default() };
         this.keep_interrupted(KEEP_BYTES);
         this
+    }
+    /// Returns the free space (bytes) on the disk that uploads go to; `None` when it is unknown.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        disk_space::free_bytes(self.artifacts.folder())
     }
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<AtomicU64>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)

@@ -37,6 +37,7 @@ fn info(repository: &Repository) -> Info {
         capacity: None,
         now: None,
         unconfirmed_clock: None,
+        free_bytes: None,
     }
 }
 fn current(repository: &Repository) -> CurrentTargets {

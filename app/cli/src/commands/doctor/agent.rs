@@ -3,7 +3,7 @@
 //! A running agent locks its database, so the check then asks the agent itself over its local API.
 
 use crate::{
-    commands::doctor::Check,
+    commands::doctor::{Check, disk},
     output::{Advice as _, REPORT_BUG, format_age, format_count},
     platform,
 };
@@ -40,6 +40,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         }
     }
     let mut checks = vec![check_key_file(data)];
+    checks.extend(disk::check("agent: disk", &data.display().to_string(), platform::free_bytes(data)));
     match tokio::task::spawn_blocking(move || read_identity(&database)).await {
         Ok(Ok(identity)) => {
             checks.push(Check::doubtful(

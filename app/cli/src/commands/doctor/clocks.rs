@@ -21,9 +21,9 @@ pub(super) fn compare(server: Option<UnixSeconds>, remembered: Option<UnixSecond
         return Check::bad(
             "clocks",
             format!(
-                "the server's clock is {} of the time that it remembers, so deployments do not expire and no history is \
+                "the server's clock is {} the time that it remembers, so deployments do not expire and no history is \
                  deleted [{}]",
-                side(server.0.cast_signed().saturating_sub(remembered.0.cast_signed())),
+                beside(server.0.cast_signed().saturating_sub(remembered.0.cast_signed())),
                 Reason::ClockWrong.code()
             ),
             "check the date on the server (`timedatectl` there); if it is right, this ends when machines are online whose \
@@ -64,6 +64,12 @@ pub(super) fn of_machines(machines: &[Machine]) -> Check {
     } else {
         Check::bad(WHAT, found, "check the clocks of these machines (`timedatectl` there), then the server's")
     }
+}
+
+/// Formats how far a clock is ahead of, or behind, what follows.
+fn beside(ahead: i64) -> String {
+    let of = if ahead > 0 { " of" } else { "" };
+    format!("{}{of}", side(ahead))
 }
 
 /// Formats how far a clock is ahead or behind.

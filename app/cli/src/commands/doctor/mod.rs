@@ -2,6 +2,7 @@
 
 mod agent;
 mod clocks;
+mod disk;
 mod server;
 mod suspicions;
 

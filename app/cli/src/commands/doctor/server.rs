@@ -3,7 +3,7 @@
 use crate::{
     api_client::{ApiClient, ApiClientError},
     commands::{
-        doctor::{Check, clocks, suspicions},
+        doctor::{Check, clocks, disk, suspicions},
         signature_expiry,
     },
     output::{Advice as _, format_count},
@@ -64,7 +64,9 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
         checks.extend(check_data_folder(&path));
     }
     let capacity = answer.as_ref().ok().and_then(|info| info.capacity);
+    let free = answer.as_ref().ok().and_then(|info| info.free_bytes);
     checks.extend(evaluate_answer(&profile, answer, UnixSeconds::now()));
+    checks.extend(disk::check("server disk", "the server's data folder", free));
     // A second request is sent only to a server that answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == crate::commands::doctor::Verdict::Good) {
         let targets = client.targets().await;
