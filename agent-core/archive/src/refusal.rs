@@ -81,7 +81,7 @@ pub enum ArchiveRefusal {
         through: String,
     },
     /// Two entries that cannot both exist.
-    #[error("{path:?} is in the way of {other:?}, or differs from it only in case; rename or remove one of them")]
+    #[error("{}", describe_collision(path, other))]
     Collision {
         /// The later entry.
         path: String,
@@ -146,6 +146,13 @@ impl ArchiveRefusal {
             Self::Damaged(_) | Self::Unsupported(_) | Self::UnknownFormat | Self::NoLinks { .. } | Self::Empty
         )
     }
+}
+
+fn describe_collision(path: &str, other: &str) -> String {
+    if path == other {
+        return format!("{path:?} is in it as a folder and as something else; rename or remove one of them");
+    }
+    format!("{path:?} is in the way of {other:?}, or differs from it only in case; rename or remove one of them")
 }
 
 /// Returns the refusal for an error of a decompressor or of the file.

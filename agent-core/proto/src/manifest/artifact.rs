@@ -82,7 +82,7 @@ impl Artifact {
             || name.contains(['/', '\\', ':', '\0'])
             || name.chars().any(char::is_control)
         {
-            return bad("file_name", format!("{name:?}"));
+            return bad("file_name", format!("{name:?}; use at most 128 bytes, no / \\ : and no dot at the start"));
         }
         for command in [&self.install.detect, &self.install.probe, &self.install.undo].into_iter().flatten() {
             if command.argv.is_empty() || command.timeout_seconds == 0 || command.timeout_seconds > 3600 {

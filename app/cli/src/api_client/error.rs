@@ -149,12 +149,16 @@ impl ApiClientError {
                         | CertificateError::NotValidYetContext { .. }
                 );
                 return if depends_on_time {
-                    Self::ClockWrong { server, why }
+                    Self::ClockWrong { server, why: compare_clocks(invalid).unwrap_or(why) }
                 } else {
                     Self::WrongServer { server, why }
                 };
             }
             deepest = inner.to_string();
+            let ended = inner.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::UnexpectedEof);
+            if ended {
+                deepest = "the other side closed the connection".into();
+            }
             is_closed |= inner.downcast_ref::<io::Error>().is_some_and(|error| {
                 matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
             });
@@ -174,6 +178,25 @@ impl ApiClientError {
     }
 }
 
+/// Says how the time here and the validity of the server's certificate differ.
+fn compare_clocks(error: &CertificateError) -> Option<String> {
+    let utc =
+        |seconds: u64| Some(jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?.strftime("%F %T UTC"));
+    match error {
+        CertificateError::NotValidYetContext { time, not_before } => Some(format!(
+            "this computer's clock says {}, and the server's certificate is valid only from {}",
+            utc(time.as_secs())?,
+            utc(not_before.as_secs())?
+        )),
+        CertificateError::ExpiredContext { time, not_after } => Some(format!(
+            "this computer's clock says {}, and the server's certificate expired on {}",
+            utc(time.as_secs())?,
+            utc(not_after.as_secs())?
+        )),
+        _ => None,
+    }
+}
+
 /// Returns the cause of an error. The `source` of an IO error skips the error that it wraps, so that one is returned
 /// instead.
 fn inner_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
@@ -187,6 +210,7 @@ fn inner_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (
 mod tests {
     use super::*;
     use crate::output::WithContext as _;
+    use std::time::Duration;
 
     #[test]
     fn the_tls_librarys_verdict_is_found_however_deep_it_lies() {
@@ -197,6 +221,16 @@ mod tests {
             cause = inner_cause(error);
         }
         assert!(cause.is_some());
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_with_dates() {
+        let at = rustls::pki_types::UnixTime::since_unix_epoch;
+        let (time, not_before) = (at(Duration::from_secs(10)), at(Duration::from_secs(86_400)));
+        let why = compare_clocks(&CertificateError::NotValidYetContext { time, not_before }).unwrap();
+        assert!(why.contains("says 1970-01-01 00:00:10 UTC") && why.contains("from 1970-01-02 00:00:00 UTC"), "{why}");
+        let why = compare_clocks(&CertificateError::ExpiredContext { time: not_before, not_after: time }).unwrap();
+        assert!(why.contains("says 1970-01-02") && why.contains("expired on 1970-01-01"), "{why}");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use banyan_proto::{
 
 /// The minimum length of an id prefix.
 const MIN_PREFIX_DIGITS: usize = 4;
+/// The length of a complete id.
+const ID_DIGITS: usize = 32;
 
 /// A deployment as typed: its id, a prefix of it, or `latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +31,14 @@ impl std::str::FromStr for DeploymentSelector {
         if text == "latest" {
             return Ok(Self::Latest);
         }
+        let text = text.to_ascii_lowercase();
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        let text = text.to_ascii_lowercase();
-        if (MIN_PREFIX_DIGITS..32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
+        if text.len() > ID_DIGITS && text.chars().all(|c| c.is_ascii_hexdigit()) {
+            return Err(format!("not a valid deployment id: it has {} digits, and an id has {ID_DIGITS}", text.len()));
+        }
+        if (MIN_PREFIX_DIGITS..ID_DIGITS).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
             Ok(Self::Prefix(text))
         } else {
             Err(format!(
