@@ -33,7 +33,7 @@ pub enum Direction {
 
 /// A chunk that has passed.
 #[derive(Debug, Clone, Copy)]
-pub struct Passed {
+pub struct PassedChunk {
     /// When it had passed.
     pub at: Now,
     /// The machine at the other end.
@@ -53,7 +53,7 @@ pub struct LinkMeter {
 
 impl LinkMeter {
     /// Records a chunk.
-    pub fn record(&mut self, direction: Direction, chunk: Passed) {
+    pub fn record(&mut self, direction: Direction, chunk: PassedChunk) {
         match direction {
             Direction::Down => self.down.record(chunk, direction),
             Direction::Up => self.up.record(chunk, direction),
@@ -128,8 +128,8 @@ impl Meter {
         let at_most = is_limit.then_some(at_least).into_iter().chain(own_limit).min();
         (best > 0.0).then_some(MeasuredRate { at_least, at_most })
     }
-    fn record(&mut self, chunk: Passed, direction: Direction) {
-        let Passed { at, peer, bytes, is_next_waiting } = chunk;
+    fn record(&mut self, chunk: PassedChunk, direction: Direction) {
+        let PassedChunk { at, peer, bytes, is_next_waiting } = chunk;
         let waiting = if is_next_waiting { bytes } else { 0 };
         if *self.first_peer.get_or_insert(peer) != peer && !std::mem::replace(&mut self.has_several_peers, true) {
             self.best_at_limit = 0.0;
@@ -195,7 +195,7 @@ mod tests {
         for n in 0..chunks {
             let at = Duration::from_secs_f64(from + f64::from(n) / rate);
             let peer = id(1 + (n % 2) as u8);
-            meter.record(direction, Passed { at, peer, bytes: CHUNK, is_next_waiting });
+            meter.record(direction, PassedChunk { at, peer, bytes: CHUNK, is_next_waiting });
         }
     }
     fn rate(chunks: f64) -> u64 {
@@ -234,7 +234,7 @@ mod tests {
         let mut meter = LinkMeter::default();
         for n in 0..100 {
             let at = Duration::from_millis(100 * n);
-            meter.record(Direction::Up, Passed { at, peer: id(1), bytes: CHUNK, is_next_waiting: true });
+            meter.record(Direction::Up, PassedChunk { at, peer: id(1), bytes: CHUNK, is_next_waiting: true });
         }
         assert_eq!(meter.take_rates(None, None).up.unwrap().at_most, None);
     }
@@ -245,7 +245,7 @@ mod tests {
         pass(&mut meter, Direction::Down, 0.0, 60, 10.0, false);
         for n in 0..100 {
             let at = Duration::from_millis(10_000 + 100 * n);
-            meter.record(Direction::Down, Passed { at, peer: id(1), bytes: CHUNK, is_next_waiting: true });
+            meter.record(Direction::Down, PassedChunk { at, peer: id(1), bytes: CHUNK, is_next_waiting: true });
         }
         assert_eq!(meter.take_rates(None, None).down.unwrap().at_most, None);
     }

@@ -2,7 +2,7 @@
 
 use crate::lock::lock;
 use banyan_proto::{LinkRates, MachineId};
-use banyan_swarm::link_meter::{Direction, LinkMeter, Passed};
+use banyan_swarm::link_meter::{Direction, LinkMeter, PassedChunk};
 use std::{sync::Mutex, time::Instant};
 
 /// The meter that all connections of a node share.
@@ -23,7 +23,7 @@ impl LinkMeasurement {
     /// two links kept it from passing.
     pub(crate) fn record(&self, direction: Direction, peer: MachineId, bytes: u64, is_next_waiting: bool) {
         let at = self.started.elapsed();
-        lock(&self.meter).record(direction, Passed { at, peer, bytes, is_next_waiting });
+        lock(&self.meter).record(direction, PassedChunk { at, peer, bytes, is_next_waiting });
     }
     /// Returns what was measured since the last call, with the owner's limits (bytes a second).
     pub(crate) fn take_rates(&self, down_limit: Option<u64>, up_limit: Option<u64>) -> LinkRates {

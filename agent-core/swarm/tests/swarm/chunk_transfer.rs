@@ -8,13 +8,13 @@ use crate::{
 };
 use banyan_swarm::{
     Link, LinkInput,
-    link_meter::{Direction, Passed},
+    link_meter::{Direction, PassedChunk},
 };
 use std::time::Duration;
 
 /// A chunk in transit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sent {
+pub(crate) struct SentChunk {
     pub(crate) ordinal: u32,
     pub(crate) bad: bool,
 }
@@ -40,7 +40,7 @@ impl World {
         let Some((connection, side)) = self.hosts[n].links.get(&link).copied() else { return };
         let tx_end = self.now + chunk_time(self.hosts[n].uplink_rate);
         let bad = self.hosts[n].character == Character::Forger;
-        let sent = Sent { ordinal: serve.next, bad };
+        let sent = SentChunk { ordinal: serve.next, bad };
         self.at(tx_end + self.plan.latency, Happening::AtDownlink(connection, 1 - side, sent));
         self.hosts[n].chunks_sent += 1;
         self.hosts[n].uplink_busy = true;
@@ -55,7 +55,7 @@ impl World {
     }
     /// Takes a chunk from the network: the downlink carries one after the other, and is no slower than the uplink that
     /// sent it.
-    pub(crate) fn at_downlink(&mut self, connection: usize, side: usize, chunk: Sent) {
+    pub(crate) fn at_downlink(&mut self, connection: usize, side: usize, chunk: SentChunk) {
         let n = self.connections[connection].ends[side].host;
         let host = &mut self.hosts[n];
         let arrival = self.now.max(host.downlink_free + chunk_time(host.downlink_rate));
@@ -63,7 +63,7 @@ impl World {
         self.arrives(arrival, connection, side, chunk);
     }
     fn measure(&mut self, n: usize, direction: Direction, other: usize, is_next_waiting: bool) {
-        let passed = Passed { at: self.now, peer: id(other), bytes: CHUNK_BYTES, is_next_waiting };
+        let passed = PassedChunk { at: self.now, peer: id(other), bytes: CHUNK_BYTES, is_next_waiting };
         self.hosts[n].link_meter.record(direction, passed);
     }
     fn next_to_serve(&mut self, n: usize) -> Option<(Link, Serve)> {
@@ -84,7 +84,7 @@ impl World {
         if n == 0 { self.chunks_of(stripe) } else { self.hosts[n].disk.held[usize::from(stripe)] }
     }
     /// Delivers a chunk to its receiver.
-    pub(crate) fn take_chunk(&mut self, connection: usize, side: usize, chunk: Sent) {
+    pub(crate) fn take_chunk(&mut self, connection: usize, side: usize, chunk: SentChunk) {
         let stripe = self.connections[connection].stripe;
         let (here, there) = (self.connections[connection].ends[side], self.connections[connection].ends[1 - side]);
         let n = here.host;

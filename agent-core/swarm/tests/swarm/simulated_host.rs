@@ -2,7 +2,7 @@
 
 use crate::{
     address_lists::{id, number},
-    chunk_transfer::Sent,
+    chunk_transfer::SentChunk,
     simulated_network::{Happening, ORDER, Plan, World},
 };
 use banyan_proto::{
@@ -70,7 +70,7 @@ pub(crate) enum Message {
     /// The first chunk wanted, and whether the puller was told to wait here.
     Pull(u32, bool),
     PullReply(PullReply),
-    Chunk(Sent),
+    Chunk(SentChunk),
     Heartbeat(Heartbeat),
     Confirm,
     Bye(Reason),

@@ -2,7 +2,7 @@
 
 use crate::{
     address_lists::{id, lists, number},
-    chunk_transfer::Sent,
+    chunk_transfer::SentChunk,
     simulated_host::{Host, Message, Step, Timer},
 };
 use banyan_proto::{AddresseeList, OrderId, Proof, Reason, order::Spread};
@@ -69,7 +69,7 @@ pub(crate) enum Happening {
     /// A message reaches this side of a connection.
     Arrives(usize, usize, Message),
     /// A chunk has passed the sender's uplink and reaches the downlink of this side of a connection.
-    AtDownlink(usize, usize, Sent),
+    AtDownlink(usize, usize, SentChunk),
     /// A dial ends, in a connection or not.
     Dialled {
         from: usize,
@@ -442,7 +442,7 @@ impl World {
     pub(crate) fn number(&self, id: banyan_proto::MachineId) -> usize {
         number(id)
     }
-    pub(crate) fn arrives(&mut self, at: Now, connection: usize, side: usize, chunk: Sent) {
+    pub(crate) fn arrives(&mut self, at: Now, connection: usize, side: usize, chunk: SentChunk) {
         self.at(at, Happening::Arrives(connection, side, Message::Chunk(chunk)));
     }
 }
