@@ -323,7 +323,7 @@ impl Order {
         }
         self.advance(ctx, self.state.run(ctx.now));
     }
-    /// Tells those below where chunks come from and how fast, and asks for better sources of starved stripes.
+    /// Tells those below where chunks come from and how fast, and asks for better sources of stripes that are held up.
     fn find_better_sources(&mut self, ctx: &mut Context<'_>) {
         if self.state != OrderState::Receiving {
             return;
@@ -338,9 +338,7 @@ impl Order {
             let source = stripe.source_mut();
             let holdup = source.lasting_holdup(ctx.now, front, best);
             source.state_upstream(ctx, front, holdup);
-            if let Some(best) = best {
-                source.request_sources(ctx, best, holdup, in_every_stripe);
-            }
+            source.request_sources(ctx, best, holdup, in_every_stripe);
         }
     }
     /// Returns when to act next if no event arrives.

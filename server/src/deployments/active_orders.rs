@@ -72,7 +72,7 @@ impl ActiveOrder {
                 None
             }
         };
-        let sources = Mutex::new(SourceAdvisor::new(&lists, SERVER_COPIES));
+        let sources = Mutex::new(SourceAdvisor::new(&lists, SERVER_COPIES, !row.order.spread.withholds()));
         let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
         let (content, damage) = (RwLock::new(content), Mutex::new(damage));

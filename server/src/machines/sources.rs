@@ -33,7 +33,7 @@ impl Sources {
         Self { registry, connections, orders, waiting: Semaphore::new(MAX_WAITING), started: Instant::now() }
     }
 
-    /// Names machines that may be better sources for `machine`.
+    /// Names a machine that may be a better source for `machine`.
     pub(crate) async fn answer(&self, machine: MachineId, request: &SourcesRequest) -> Result<SourcesReply, Refusal> {
         let open = self.orders.find_active(request.order, machine).await?;
         open.sources().record_holdup(self.started.elapsed(), machine, request);
@@ -44,12 +44,11 @@ impl Sources {
             let is_there = || self.connections.is_online(id) && self.registry.exclusion(id).is_none();
             id == open.row.order.server || is_there() && self.registry.can_dial(machine, id, now)
         };
-        let machines = open.sources().advise(self.started.elapsed(), machine, request.stripe, is_available);
-        let hints = self.registry.hints(machines.iter().copied());
-        if let Some(best) = machines.first() {
-            let (label, best) = (self.registry.label(machine), self.registry.label(*best));
-            tracing::debug!(order = %request.order, machine = label, best, "a better source was named");
+        let named = open.sources().advise(self.started.elapsed(), machine, request.stripe, is_available);
+        if let Some(named) = named {
+            let (label, named) = (self.registry.label(machine), self.registry.label(named));
+            tracing::debug!(order = %request.order, machine = label, named, "a better source was named");
         }
-        Ok(SourcesReply { machines, hints })
+        Ok(SourcesReply { machines: Vec::from_iter(named), hints: self.registry.hints(named.into_iter()) })
     }
 }

@@ -295,7 +295,8 @@ pub struct ApiError {
     pub detail: String,
 }
 
-/// `POST /v1/sources`: a stripe arrives much more slowly than elsewhere. Asks which machine to receive it from (rule P12).
+/// `POST /v1/sources`: a stripe arrives much more slowly than elsewhere, or not at all. Asks which machine to receive it
+/// from (rule P12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcesRequest {
     /// The order's identifier.
@@ -315,6 +316,9 @@ pub struct SourcesRequest {
     pub holdup: Holdup,
     /// Every stripe of the order that is not complete is held up, here or above.
     pub in_every_stripe: bool,
+    /// No chunk of the stripe has arrived for long. Older agents omit it.
+    #[serde(default)]
+    pub starves: bool,
 }
 
 /// The reply to [`SourcesRequest`].

@@ -1,5 +1,5 @@
-//! Leaving a slow source (rule P12): whether a stripe arrives much more slowly than elsewhere, what this machine tells
-//! those below it, and the change to a machine that the server names.
+//! Leaving a slow source (rule P12): whether a stripe arrives much more slowly than elsewhere, or not at all, what this
+//! machine tells those below it, and the change to a machine that the server names.
 //!
 //! Nobody has to find out who is to blame. A machine that gets less than others asks for a source with upload to spare,
 //! and changes to it when it delivers.
@@ -22,8 +22,8 @@ use banyan_proto::{
 };
 use std::{collections::VecDeque, time::Duration};
 
-/// A stripe is starved if it arrives at less than this share of the best rate.
-const STARVED_SHARE: f64 = 0.45;
+/// A stripe is held up if it arrives at less than this share of the best rate.
+const HELD_UP_SHARE: f64 = 0.45;
 /// … for this long.
 const LASTING: Duration = Duration::from_millis(400);
 /// A change of the source that brings less than this share is undone.
@@ -125,9 +125,9 @@ impl Source {
     fn holdup(&self, now: Now, front: u32, best: Option<f64>) -> Option<Holdup> {
         let (stream, best) = (self.stream()?, best?);
         let is_settled = now.saturating_sub(self.better.since) >= window(best);
-        let is_starved = front.saturating_sub(self.held) >= MIN_LAG && self.share(now, best) < STARVED_SHARE;
+        let is_behind = front.saturating_sub(self.held) >= MIN_LAG && self.share(now, best) < HELD_UP_SHARE;
         let is_here = stream.watermark.saturating_sub(self.held) >= MIN_LAG;
-        (is_settled && is_starved).then_some(if is_here { Holdup::Here } else { Holdup::Above })
+        (is_settled && is_behind).then_some(if is_here { Holdup::Here } else { Holdup::Above })
     }
     /// Returns where the stripe has been held up for some time.
     pub(crate) fn lasting_holdup(&mut self, now: Now, front: u32, best: Option<f64>) -> Option<Holdup> {
@@ -151,26 +151,36 @@ impl Source {
             ctx.emit(Action::SetUpstream(self.id, new));
         }
     }
-    /// Asks the server for another source, if the stripe is held up here or just above.
+    /// Returns where the stripe is held up if no chunk has arrived for long, whatever the source says of others.
+    fn starvation(&self, ctx: &Context<'_>, stream: &Stream) -> Option<Holdup> {
+        let stall_timeout = ctx.config.timings.stall_timeout;
+        let limit = self.rate.observation_window(stall_timeout).unwrap_or(stall_timeout);
+        let place = if stream.ahead_since.is_some() { Holdup::Here } else { Holdup::Above };
+        (ctx.now.saturating_sub(stream.last_chunk) >= limit).then_some(place)
+    }
+    /// Asks the server for another source, if the stripe starves, or is held up here or just above. `best`: the rate
+    /// elsewhere.
     pub(crate) fn request_sources(
         &mut self,
         ctx: &mut Context<'_>,
-        best: f64,
+        best: Option<f64>,
         holdup: Option<Holdup>,
         in_every_stripe: bool,
     ) {
         let SourceState::Streaming(stream) = self.state else { return };
-        let Some(holdup) = holdup else {
+        let starvation = self.starvation(ctx, &stream);
+        let Some(holdup) = starvation.or(holdup) else {
             self.better.request_delay = RetryDelay::default();
             self.better.before = None;
             return;
         };
         let lasts = self.better.held_up_since.is_some_and(|since| ctx.now.saturating_sub(since) >= PATIENCE);
-        let is_far_above = holdup == Holdup::Above && self.better.above.holdup != Some(Holdup::Here) && !lasts;
-        if is_far_above || !self.better.named.is_empty() || ctx.now < self.better.request_at {
+        let is_far_above = holdup == Holdup::Above && self.better.above.holdup != Some(Holdup::Here);
+        let is_for_others = is_far_above && !lasts && starvation.is_none();
+        if is_for_others || !self.better.named.is_empty() || ctx.now < self.better.request_at {
             return;
         }
-        let share = self.share(ctx.now, best);
+        let share = best.map_or(0.0, |best| self.share(ctx.now, best));
         if let Some((before, share_before)) = self.better.before
             && share < share_before + GAIN
         {
@@ -192,10 +202,11 @@ impl Source {
             stripe: self.id.stripe,
             source: stream.peer,
             rate_percent,
-            chunks_per_minute: Some((60.0 * share * best) as u32),
+            chunks_per_minute: best.map(|best| (60.0 * share * best) as u32),
             held_percent,
             holdup,
             in_every_stripe,
+            starves: starvation.is_some(),
         }));
     }
     /// Takes the machines that the server named.

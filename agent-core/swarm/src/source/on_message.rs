@@ -216,6 +216,7 @@ impl Source {
         self.record_alive(ctx, link, |stream| {
             stream.serving = true;
             stream.last_content = now;
+            stream.last_chunk = now;
             stream.watermark = stream.watermark.max(held);
             stream.has_nothing_new = false;
         });

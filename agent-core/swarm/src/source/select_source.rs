@@ -132,6 +132,7 @@ impl Source {
         let later = |mut stream: Stream| {
             stream.last_heard += by;
             stream.last_content += by;
+            stream.last_chunk += by;
             stream.ahead_since = stream.ahead_since.map(|since| since + by);
             stream
         };

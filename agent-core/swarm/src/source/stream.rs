@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     pub(crate) last_heard: Now,
     /// When the source last sent bytes of a chunk (or when it began to serve).
     pub(crate) last_content: Now,
+    /// When the source last delivered a whole chunk (or when it was asked).
+    pub(crate) last_chunk: Now,
     /// How many chunks the source reports to hold.
     pub(crate) watermark: u32,
     /// Since when the source has continuously held chunks that this machine lacks.
@@ -62,6 +64,7 @@ impl Stream {
             serving: false,
             last_heard: now,
             last_content: now,
+            last_chunk: now,
             watermark: 0,
             ahead_since: None,
             has_nothing_new: false,

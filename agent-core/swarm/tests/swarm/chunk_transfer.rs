@@ -33,7 +33,9 @@ fn chunk_time(rate: f64) -> Duration {
 impl World {
     /// Sends the next chunk, if the uplink is free and a puller can take one.
     pub(crate) fn send_chunk(&mut self, n: usize) {
-        if self.hosts[n].uplink_busy || matches!(self.hosts[n].character, Character::Miser | Character::Boaster) {
+        let sends_nothing =
+            matches!(self.hosts[n].character, Character::Miser | Character::LyingMiser | Character::Boaster);
+        if self.hosts[n].uplink_busy || sends_nothing {
             return;
         }
         let Some((link, serve)) = self.next_to_serve(n) else { return };

@@ -41,6 +41,7 @@ fn cases() -> impl Strategy<Value = Case> {
         Just(Character::Forger),
         Just(Character::Boaster),
         Just(Character::Miser),
+        Just(Character::LyingMiser),
         Just(Character::Refuser)
     ];
     let who = 0usize..20;

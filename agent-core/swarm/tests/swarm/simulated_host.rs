@@ -8,7 +8,7 @@ use crate::{
 use banyan_proto::{
     AddresseeList, Proof, Reason,
     api::{Event, SourcesRequest},
-    frame::{Heartbeat, Upstream},
+    frame::{Heartbeat, Holdup, Upstream},
     order::Spread,
     peer::{OfferReply, PullReply},
 };
@@ -30,8 +30,10 @@ pub(crate) enum Character {
     Forger,
     /// Claims to hold everything and more; sends nothing.
     Boaster,
-    /// Claims to hold nothing; sends nothing.
+    /// Claims to hold nothing, and says nothing about others; sends nothing.
     Miser,
+    /// A miser that complains to the server all the time, as if it received nothing.
+    LyingMiser,
     /// Refuses every offer and every pull.
     Refuser,
 }
@@ -303,7 +305,7 @@ impl World {
                 self.hosts[n].upstream[usize::from(stripe.stripe)] = upstream;
             }
             Action::RequestSources(request) => {
-                if self.hosts[0].up {
+                if self.hosts[0].up && self.gives_advice {
                     self.advisor.record_holdup(self.now, id(n), &request);
                     self.after(round_trip + ADVICE_DELAY, Happening::Timer(n, boot, Timer::Sources(request)));
                 }
@@ -390,13 +392,16 @@ impl World {
                 let beats: Vec<(Link, u8)> =
                     self.hosts[n].serves.iter().map(|(link, serve)| (*link, serve.stripe.stripe)).collect();
                 for (link, stripe) in beats {
-                    let watermark = match self.hosts[n].character {
-                        Character::Boaster => u32::MAX,
-                        Character::Miser => 0,
-                        _ => self.shown(n, stripe),
-                    };
                     let upstream = self.hosts[n].upstream[usize::from(stripe)].clone();
-                    self.say(n, link, Message::Heartbeat(Heartbeat { watermark, upstream }));
+                    let heartbeat = match self.hosts[n].character {
+                        Character::Boaster => Heartbeat { watermark: u32::MAX, upstream },
+                        Character::Miser | Character::LyingMiser => Heartbeat::default(),
+                        _ => Heartbeat { watermark: self.shown(n, stripe), upstream },
+                    };
+                    self.say(n, link, Message::Heartbeat(heartbeat));
+                }
+                if self.hosts[n].character == Character::LyingMiser {
+                    self.complain(n);
                 }
                 self.after(HEARTBEAT_INTERVAL, Happening::Timer(n, boot, Timer::Heartbeat));
             }
@@ -437,7 +442,8 @@ impl World {
             Timer::Sources(request) => {
                 if self.hosts[0].up {
                     let named = self.advisor.advise(self.now, id(n), request.stripe, |_| true);
-                    self.give(n, OrderInput::Sources(StripeId { order: ORDER, stripe: request.stripe }, named));
+                    let stripe = StripeId { order: ORDER, stripe: request.stripe };
+                    self.give(n, OrderInput::Sources(stripe, Vec::from_iter(named)));
                 }
             }
             Timer::Installed => {
@@ -450,6 +456,24 @@ impl World {
                 }
                 self.give(n, OrderInput::InstallEnded(ORDER, outcome));
             }
+        }
+    }
+    /// Tells the server that nothing arrives from the planned sources.
+    fn complain(&mut self, n: usize) {
+        for stripe in 0..self.plan.stripes {
+            let Some(source) = self.offer_for(n, stripe).proof.ancestors().next_back() else { continue };
+            let request = SourcesRequest {
+                order: ORDER,
+                stripe,
+                source,
+                rate_percent: 0,
+                chunks_per_minute: None,
+                held_percent: 0,
+                holdup: Holdup::Above,
+                in_every_stripe: true,
+                starves: true,
+            };
+            self.advisor.record_holdup(self.now, id(n), &request);
         }
     }
     /// Decides about an install permit as the server does. Its record of permits survives a restart.

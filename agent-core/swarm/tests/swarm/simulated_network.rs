@@ -128,6 +128,8 @@ pub(crate) struct World {
     pub(crate) lists: Vec<AddresseeList>,
     /// What the server knows of the sources.
     pub(crate) advisor: SourceAdvisor,
+    /// Whether the server answers requests for better sources.
+    pub(crate) gives_advice: bool,
     pub(crate) now: Now,
     pub(crate) hosts: Vec<Host>,
     pub(crate) connections: Vec<Connection>,
@@ -144,11 +146,12 @@ impl World {
     }
     pub(crate) fn with_lists(plan: Plan, lists: Vec<AddresseeList>) -> Self {
         let hosts = (0..=plan.machines).map(|n| Host::new(Self::machine(&plan, n, 0), &plan)).collect();
-        let advisor = SourceAdvisor::new(&lists, 1.0);
+        let advisor = SourceAdvisor::new(&lists, 1.0, !plan.spread.withholds());
         let mut world = Self {
             plan,
             lists,
             advisor,
+            gives_advice: true,
             now: Duration::ZERO,
             hosts,
             connections: Vec::new(),
