@@ -31,6 +31,8 @@ pub enum Relay {
     Silence,
     /// It hands its parts on, and serves nothing but heartbeats that claim to have everything.
     HeartbeatsOnly,
+    /// It hands its parts on, and serves nothing but heartbeats that claim to have nothing yet.
+    IdleHeartbeats,
     /// It hands its parts on, and sends the bytes of its first chunk one by one, each second.
     Drips,
     /// It refuses every offer.
@@ -52,6 +54,7 @@ impl Relay {
         Self::WrongChunks,
         Self::Silence,
         Self::HeartbeatsOnly,
+        Self::IdleHeartbeats,
         Self::Drips,
         Self::RefusesOffers,
         Self::RefusesPulls,
@@ -208,8 +211,9 @@ async fn serve(
     let Some(artifact) = artifact else { return Ok(()) };
     match relay {
         Relay::RefusesPulls | Relay::Silence | Relay::ClaimsParts => Ok(()),
-        Relay::HeartbeatsOnly => loop {
-            connection.send(&Frame::Heartbeat(Heartbeat { watermark: u32::MAX, ..Heartbeat::default() })).await?;
+        Relay::HeartbeatsOnly | Relay::IdleHeartbeats => loop {
+            let watermark = if relay == Relay::HeartbeatsOnly { u32::MAX } else { 0 };
+            connection.send(&Frame::Heartbeat(Heartbeat { watermark, ..Heartbeat::default() })).await?;
             sleep(Duration::from_secs(1)).await;
         },
         Relay::Drips => {
