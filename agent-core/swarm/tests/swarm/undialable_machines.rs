@@ -93,14 +93,3 @@ fn all_but_one_cannot_be_dialled_or_nothing_is_known() {
         }
     }
 }
-
-#[test]
-fn a_machine_that_comes_before_its_parents_offer_waits_for_its_parent() {
-    // Everyone asks the server for offers at once, and nobody can be dialled in the first second.
-    let mut world = World::new(sixteen(4, 1));
-    for n in 1..=world.plan.machines {
-        world.remind(n);
-    }
-    let [_, server, _] = measure(world);
-    assert!(server <= 1.01, "{server}");
-}
