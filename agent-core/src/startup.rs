@@ -149,10 +149,7 @@ fn is_disk_full(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let of_disk = cause.downcast_ref::<std::io::Error>().map(Reason::of_disk_error);
         let of_database = cause.downcast_ref::<DatabaseError>().map(DatabaseError::reason);
-        let of_helper = match cause.downcast_ref::<SetTrustError>() {
-            Some(SetTrustError::Refused { reason, .. }) => Some(*reason),
-            Some(SetTrustError::Helper(_)) | None => None,
-        };
+        let of_helper = cause.downcast_ref::<SetTrustError>().map(SetTrustError::reason);
         of_disk.or(of_database).or(of_helper) == Some(Reason::DiskFull)
     })
 }

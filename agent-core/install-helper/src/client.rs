@@ -67,6 +67,32 @@ pub enum HelperError {
     },
 }
 
+impl HelperError {
+    /// Returns the entry of the reason table. The install helper itself is at fault only when its disk is not.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::WriteRequest { source, .. } => Reason::of_disk_error(source),
+            Self::Start { source, .. } => match Reason::of_disk_error(source) {
+                reason @ (Reason::DiskFull | Reason::ReadOnly) => reason,
+                _ => Reason::InternalError,
+            },
+            Self::NoAnswer { .. } => Reason::InternalError,
+        }
+    }
+}
+
+impl SetTrustError {
+    /// Returns the entry of the reason table.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Helper(error) => error.reason(),
+            Self::Refused { reason, .. } => *reason,
+        }
+    }
+}
+
 /// Returns a text for the end of a sentence, or nothing for none.
 fn after_colon(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }

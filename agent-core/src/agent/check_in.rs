@@ -3,6 +3,7 @@
 
 use super::Agent;
 use crate::{
+    database::DatabaseError,
     platform,
     refusal::refusal,
     server::{
@@ -186,7 +187,7 @@ impl Agent {
                           an empty data folder";
             return Err(refusal(Reason::OtherServer, detail));
         }
-        let not_stored = |error| refusal(Reason::DiskFailed, format!("nothing was changed: {error}"));
+        let not_stored = |error: DatabaseError| refusal(error.reason(), format!("nothing was changed: {error}"));
         self.identity.server_addresses.set(&code.servers, &code.to_string()).map(drop).map_err(not_stored)
     }
     /// Compares the server's clock, as it has just stated it, with the one here, and gives up a wrong signed time.

@@ -85,7 +85,7 @@ impl InstallStage {
         };
         match client::install(&self.launcher, order, InstallJob { urgent, keep_versions, ..job }, file).await {
             Ok(finished) => finished,
-            Err(error) => deferred(Reason::InternalError, error.to_string()),
+            Err(error) => deferred(error.reason(), error.to_string()),
         }
     }
 }

@@ -5,7 +5,10 @@ use crate::{platform, refusal::refusal};
 use banyan_local_api::RequestBody;
 use banyan_proto::{Artifact, Digest, Manifest, OrderId, Reason, api::ApiError, limits};
 use banyan_trust::package::{MAGIC, artifacts};
-use banyan_wire::{content::ArtifactFile, verify::VerifiedChunk};
+use banyan_wire::{
+    content::{ArtifactFile, ContentError},
+    verify::VerifiedChunk,
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -30,7 +33,7 @@ fn incomplete_file(error: &io::Error) -> ApiError {
     refusal(Reason::NotAPackage, format!("the file was not received completely: {error}"))
 }
 fn disk_failed(error: &io::Error) -> ApiError {
-    refusal(Reason::DiskFailed, format!("cannot store the package: {error}; nothing was installed"))
+    refusal(Reason::of_disk_error(error), format!("cannot store the package: {error}; nothing was installed"))
 }
 
 /// Takes the only permit for receiving a package, or fails at once.
@@ -141,7 +144,10 @@ async fn receive_artifact(body: &mut RequestBody<'_>, path: &Path, artifact: &Ar
         let file = Arc::clone(&file);
         let stored = tokio::task::spawn_blocking(move || file.store(0, &chunk)).await;
         let stored = stored.map_err(|error| refusal(Reason::InternalError, error.to_string()))?;
-        stored.map_err(|error| refusal(Reason::DiskFailed, error.to_string()))?;
+        stored.map_err(|error| match error {
+            ContentError::Disk(error) => disk_failed(&error),
+            error => refusal(Reason::DiskFailed, error.to_string()),
+        })?;
     }
     let whole = tokio::task::spawn_blocking(move || file.verify_whole().map(drop)).await;
     let whole = whole.map_err(|error| refusal(Reason::InternalError, error.to_string()))?;

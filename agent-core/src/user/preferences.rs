@@ -5,7 +5,7 @@ use crate::{
     database::{Database, DatabaseError},
     user::policy::AdminPolicy,
 };
-use banyan_proto::{Reason, UnixSeconds, api::ApiError, local::Request, schedule::Choice};
+use banyan_proto::{UnixSeconds, api::ApiError, local::Request, schedule::Choice};
 use banyan_schedule::apply_to_choice;
 use banyan_wire::lock::lock;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ pub(crate) struct Preferences {
 }
 
 pub(super) fn not_stored(error: &DatabaseError) -> ApiError {
-    ApiError { reason: Reason::DiskFailed, detail: format!("nothing was changed: {error}") }
+    ApiError { reason: error.reason(), detail: format!("nothing was changed: {error}") }
 }
 
 impl Preferences {

@@ -115,6 +115,21 @@ async fn a_helper_without_an_answer_is_an_error_with_its_last_output() {
 }
 
 #[tokio::test]
+async fn a_request_that_finds_no_room_is_a_full_disk() {
+    let machine = TestMachine::new();
+    let requests = machine.path("requests");
+    let Some(_disk) = TestMachine::mount_disk(&requests, "size=4k") else { return };
+    // All of its room.
+    fs::write(requests.join("other"), [1; 4096]).unwrap();
+    let release = TestRelease::archive("1.0", 1);
+    let launcher = Launcher { requests: requests.clone(), ..launcher(&machine) };
+    let sent = client::install(&launcher, release.order, machine.job(&release), machine.artifact(&release)).await;
+    let error = sent.unwrap_err();
+    assert_eq!(error.reason(), Reason::DiskFull, "{error}");
+    assert!(error.to_string().contains(&requests.display().to_string()), "{error}");
+}
+
+#[tokio::test]
 async fn dropping_the_wait_does_not_stop_the_install() {
     let machine = TestMachine::new();
     let (ready, gate) = (machine.root.join("ready"), machine.root.join("gate"));

@@ -199,7 +199,10 @@ impl Standalone {
             };
             let artifact = match File::open(self.folder.join(install.artifact.to_string())) {
                 Ok(artifact) => artifact,
-                Err(error) => return failed(Reason::DiskFailed, format!("cannot open the package's file: {error}")),
+                Err(error) => {
+                    let reason = Reason::of_disk_error(&error);
+                    return failed(reason, format!("cannot open the package's file: {error}"));
+                }
             };
             match client::install_standalone(&self.launcher, job, artifact).await {
                 Ok(InstallResult { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
@@ -215,7 +218,7 @@ impl Standalone {
                 Err(error) => {
                     // What is installed now is unknown.
                     let outcome =
-                        Outcome::Failed { reason: Reason::InternalError, detail: error.to_string(), restored: false };
+                        Outcome::Failed { reason: error.reason(), detail: error.to_string(), restored: false };
                     return InstallResult { outcome, output: String::new() };
                 }
             }

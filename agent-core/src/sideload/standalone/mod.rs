@@ -234,11 +234,12 @@ impl Standalone {
 }
 
 fn helper_refused(error: SetTrustError) -> ApiError {
+    let reason = error.reason();
     match error {
-        SetTrustError::Refused { reason, detail } => refusal(reason, detail),
-        SetTrustError::Helper(error) => refusal(Reason::InternalError, format!("nothing was installed: {error}")),
+        SetTrustError::Refused { detail, .. } => refusal(reason, detail),
+        SetTrustError::Helper(error) => refusal(reason, format!("nothing was installed: {error}")),
     }
 }
 fn not_stored(error: &DatabaseError) -> ApiError {
-    refusal(Reason::DiskFailed, format!("nothing was installed: {error}"))
+    refusal(error.reason(), format!("nothing was installed: {error}"))
 }
