@@ -92,6 +92,11 @@ fn transfers(amounts: &BTreeMap<MachineId, Amount>) -> Vec<Transfer> {
     amounts.iter().map(|(&machine, amount)| Transfer { machine, bytes: amount.bytes, last: amount.last }).collect()
 }
 
+/// Adds the path to an error of the disk.
+fn at_path(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 impl ActiveOrder {
     /// Returns the path of an artifact's file: one for each artifact, not for each order, so chunks from an earlier order
     /// are not downloaded again.
@@ -111,7 +116,7 @@ impl ActiveOrder {
     ) -> io::Result<Self> {
         let path = Self::content_path(folder, &artifact);
         let stripes = u8::try_from(order.stripes.len()).unwrap_or(1);
-        let content = Arc::new(ArtifactFile::resume(&path, artifact, stripes)?);
+        let content = Arc::new(ArtifactFile::resume(&path, artifact, stripes).map_err(|error| at_path(&path, &error))?);
         if order.spread.withholds() {
             content.hold_back();
         }

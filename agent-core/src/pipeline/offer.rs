@@ -48,7 +48,7 @@ pub enum OfferError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// This machine's disk failed.
-    #[error("cannot open the artifact's file: {0}")]
+    #[error("cannot open the artifact's file {0}")]
     Disk(#[from] std::io::Error),
 }
 

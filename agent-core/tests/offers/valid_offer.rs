@@ -1,6 +1,15 @@
 //! The control for all attacks: the unmodified offer is accepted, survives a restart, and is idempotent.
 
 use crate::*;
+
+#[test]
+fn a_missing_content_folder_is_named() {
+    let mut stage = Stage::new();
+    stage.stage.folder = stage.folder.path().join("content");
+    let error = stage.check(stage.offer(&stage.order())).err().expect("the offer was accepted");
+    assert_eq!(error.reason(), Reason::PlaceMissing);
+    assert!(error.to_string().contains(&stage.stage.folder.display().to_string()), "{error}");
+}
 use banyan_proto::AddressHint;
 use banyan_swarm::StripeId;
 
