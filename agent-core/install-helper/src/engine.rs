@@ -13,6 +13,8 @@
 //!
 //! A publisher's program can end the install helper. So the journal counts the beginnings of `Apply`, `Probe` and `Undo`.
 //! A step that began three times without an end is not run again: the release is undone, and an undo is given up.
+//!
+//! When the probe of an installed archive fails, its files may be damaged. It is then installed again beside itself.
 
 use crate::{
     command::{ExternalCommand, OutputLog},
@@ -40,6 +42,11 @@ use std::{
 
 /// How often a step may begin without an end. A machine may lose power twice in one step.
 const MAX_BEGINNINGS: u8 = 3;
+
+/// Says that a step is not run again, for the middle of a sentence.
+fn ended_while(what: &str) -> String {
+    format!("the install helper was ended {MAX_BEGINNINGS} times while {what}")
+}
 
 /// The state of an install. Each step takes one state and returns the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +89,8 @@ pub(crate) struct InstallEngine<'a> {
     machine_lock: Option<File>,
     /// How often the steps of the install in the journal began.
     begun: BegunSteps,
+    /// Why the release is installed again although it is in place: its files do not work.
+    repaired: Option<String>,
     _lock: File,
 }
 
@@ -117,6 +126,7 @@ impl<'a> InstallEngine<'a> {
             log: OutputLog::default(),
             machine_lock: None,
             begun: BegunSteps::default(),
+            repaired: None,
             _lock: lock,
         }
     }
@@ -258,7 +268,14 @@ impl<'a> InstallEngine<'a> {
         if !is_installed {
             return Ok(InstallState::CheckSpace);
         }
-        Ok(self.finish_installed(folder.as_deref()))
+        match self.probe_installed(folder.as_deref())? {
+            Err(UndoCause { reason: Reason::ProbeFailed, detail }) if method.can_repair(&self.job.release)? => {
+                self.log.append_line(&format!("the installed files do not work: {detail}; unpacking them again"));
+                self.repaired = Some(detail);
+                Ok(InstallState::CheckSpace)
+            }
+            probed => Ok(Self::finish_installed(probed)),
+        }
     }
 
     /// Remembers where the packages are. The install succeeded, whether or not this does.
@@ -268,12 +285,22 @@ impl<'a> InstallEngine<'a> {
         }
     }
 
-    /// Ends a job whose release was installed before: only its probe runs.
-    fn finish_installed(&mut self, folder: Option<&Path>) -> InstallState {
+    /// Runs the probe of a release that was installed before. Its beginnings are counted, too.
+    fn probe_installed(&mut self, folder: Option<&Path>) -> Result<Result<(), UndoCause>, InstallError> {
         self.record_place(&self.layout.clone());
+        let Some(_) = &self.job.release.spec.probe else { return Ok(Ok(())) };
+        if !journal::begin_check(&self.layout, self.job.order, self.job.attempt, MAX_BEGINNINGS)? {
+            return Ok(Err(UndoCause::probe(ended_while("the probe ran"))));
+        }
         let folder = folder.unwrap_or(self.layout.data()).to_owned();
-        let release = self.job.release.clone();
-        InstallState::Finished(match probe::run(&release, &folder, &mut self.log) {
+        let probed = probe::run(&self.job.release, &folder, &mut self.log);
+        journal::end_check(&self.layout)?;
+        Ok(probed)
+    }
+
+    /// Ends a job whose release was installed before.
+    fn finish_installed(probed: Result<(), UndoCause>) -> InstallState {
+        InstallState::Finished(match probed {
             Ok(()) => Outcome::Installed { already: true, remark: None },
             Err(UndoCause { reason, detail }) if is_temporary(reason) => Outcome::Waits { reason, detail },
             Err(UndoCause { reason, detail: why }) => Outcome::Failed {
@@ -329,7 +356,8 @@ impl<'a> InstallEngine<'a> {
             Ok(None) => {
                 remove_path(&staged)?;
                 let folder = method.installed_folder(&self.job.release)?;
-                Ok(self.finish_installed(folder.as_deref()))
+                let probed = self.probe_installed(folder.as_deref())?;
+                Ok(Self::finish_installed(probed))
             }
             Ok(Some(plan)) => Ok(InstallState::WriteIntent(InstallIntent {
                 order: self.job.order,
@@ -345,7 +373,7 @@ impl<'a> InstallEngine<'a> {
     fn apply(&mut self, intent: InstallIntent, step: u8) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
         if step == 0 && !self.begin(&intent, None, |begun| &mut begun.apply)? {
-            let detail = format!("the install helper was ended {MAX_BEGINNINGS} times while it installed the release");
+            let detail = ended_while("it installed the release");
             return Ok(InstallState::RecordFailure(intent, UndoCause { reason: Reason::InstallFailed, detail }));
         }
         let error = match method.apply(&intent, step, &mut self.log) {
@@ -368,8 +396,7 @@ impl<'a> InstallEngine<'a> {
     fn probe(&mut self, intent: InstallIntent) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
         if !self.begin(&intent, None, |begun| &mut begun.probe)? {
-            let detail = format!("the install helper was ended {MAX_BEGINNINGS} times while the probe ran");
-            return Ok(InstallState::RecordFailure(intent, UndoCause::probe(detail)));
+            return Ok(InstallState::RecordFailure(intent, UndoCause::probe(ended_while("the probe ran"))));
         }
         let probed = match method.status(&intent)? {
             InstallStatus::Complete => probe::run(&intent.release, &method.release_folder(&intent)?, &mut self.log),
@@ -377,6 +404,10 @@ impl<'a> InstallEngine<'a> {
         };
         Ok(match probed {
             Ok(()) => InstallState::CleanUp(intent),
+            Err(UndoCause { reason, detail }) if self.repaired.is_some() && self.is_of_this_job(&intent) => {
+                let detail = format!("{detail}, also after the release was unpacked again");
+                InstallState::RecordFailure(intent, UndoCause { reason, detail })
+            }
             Err(cause) => InstallState::RecordFailure(intent, cause),
         })
     }
@@ -384,7 +415,10 @@ impl<'a> InstallEngine<'a> {
     fn clean_up(&mut self, intent: &InstallIntent) -> Result<InstallState, InstallError> {
         // The new version works. A failed clean-up does not change that.
         let method = self.method_for(intent)?;
-        let remark = method.remark(intent).unwrap_or_else(|error| Some(error.to_string()));
+        let mut remark = method.remark(intent).unwrap_or_else(|error| Some(error.to_string()));
+        if let Some(why) = self.repaired.take_if(|_| self.job.order == intent.order) {
+            remark = Some(format!("the installed files did not work ({why}), so they were unpacked again"));
+        }
         if let Err(error) = method.clean_up(intent) {
             self.log.append_line(&format!("clean-up failed: {error}"));
         }
@@ -438,8 +472,8 @@ impl<'a> InstallEngine<'a> {
     fn give_up_undo(&mut self, intent: &InstallIntent, why: &str) -> Result<InstallState, InstallError> {
         let aside = journal::set_aside(&self.layout)?;
         let detail = format!(
-            "{why}; restoring failed: the install helper was ended {MAX_BEGINNINGS} times while it restored the machine; \
-             what it was to restore is in {}",
+            "{why}; restoring failed: {}; what it was to restore is in {}",
+            ended_while("it restored the machine"),
             aside.display()
         );
         self.finish(intent, Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false })

@@ -58,6 +58,10 @@ pub(crate) trait InstallMethod {
     fn has_other_content(&self, _release: &VerifiedRelease) -> Result<bool, InstallError> {
         Ok(false)
     }
+    /// Whether installing the release again replaces every file of it, so that damaged ones are repaired.
+    fn can_repair(&self, _release: &VerifiedRelease) -> Result<bool, InstallError> {
+        Ok(false)
+    }
     /// Returns a folder on the disk that will receive the content. It need not exist yet.
     fn target_folder(&self) -> PathBuf;
     /// Keeps other programs from changing what the plan is about, until the file is dropped.

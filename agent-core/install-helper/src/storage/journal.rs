@@ -2,7 +2,7 @@
 //! recover.
 
 use crate::{
-    error::{InstallError, IoContext},
+    error::{InstallError, IoContext, is_temporary},
     package_state::{Status, Want},
     protocol::Outcome,
     release::VerifiedRelease,
@@ -229,6 +229,34 @@ pub(crate) fn record_failure(layout: &Layout, intent: &InstallIntent, outcome: &
 pub(crate) fn recorded_failure(layout: &Layout, order: OrderId, attempt: u32) -> Result<Option<Outcome>, InstallError> {
     let entry = read_json::<FailedOrder>(&failed_order_path(layout, order))?;
     Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))
+}
+
+/// How often the probe of an installed release began, for the last job that found its release installed.
+#[derive(Debug, Serialize, Deserialize)]
+struct InstalledCheck {
+    order: OrderId,
+    attempt: u32,
+    begun: u8,
+}
+
+/// Counts that the probe of an installed release begins. Returns `false` when it began `limit` times without an end.
+pub(crate) fn begin_check(layout: &Layout, order: OrderId, attempt: u32, limit: u8) -> Result<bool, InstallError> {
+    let path = layout.installed_check();
+    let same = read_json::<InstalledCheck>(&path)?.filter(|check| (check.order, check.attempt) == (order, attempt));
+    let begun = same.map_or(0, |check| check.begun);
+    if begun >= limit {
+        return Ok(false);
+    }
+    match write_synced(&path, &to_json(&InstalledCheck { order, attempt, begun: begun + 1 })?) {
+        // A full disk does not matter to a release that is in place.
+        Err(error) if is_temporary(error.reason()) => Ok(true),
+        written => written.map(|()| true),
+    }
+}
+
+/// Forgets the count: the probe has ended.
+pub(crate) fn end_check(layout: &Layout) -> Result<(), InstallError> {
+    remove_path(&layout.installed_check())
 }
 
 fn failed_order_path(layout: &Layout, order: OrderId) -> PathBuf {

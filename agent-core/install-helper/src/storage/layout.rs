@@ -9,6 +9,7 @@
 //! DATA/journal.json            the intent of the running install of an archive; absent otherwise
 //! DATA/journal-deb.json        the same for a deb
 //! DATA/journal.aside, journal-deb.aside  the last intent whose undo was given up
+//! DATA/check-archive.json, check-deb.json    how often the probe of an installed release began
 //! DATA/places-archive.json, places-deb.json  where below other roots packages were installed (`places`)
 //! DATA/ended/ORDER.json        failures that changed something, recorded so that they are not repeated
 //! DATA/staging/ORDER.EXT       the install helper's own copy of the artifact
@@ -166,6 +167,10 @@ impl Layout {
             Lane::Archive => "journal.json",
             Lane::Deb => "journal-deb.json",
         })
+    }
+    /// Returns the path of the count for a release that is installed already.
+    pub(crate) fn installed_check(&self) -> PathBuf {
+        self.data.join(format!("check-{}.json", self.lane.extension()))
     }
     /// Returns the path of the list of places that packages were installed to.
     pub(crate) fn places(&self) -> PathBuf {

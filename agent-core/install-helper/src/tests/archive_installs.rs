@@ -69,13 +69,58 @@ fn installing_twice_changes_nothing() {
 }
 
 #[test]
-fn an_installed_release_that_does_not_work_is_a_failure() {
+fn damaged_files_of_an_installed_release_are_unpacked_again() {
     let machine = TestMachine::new();
     let release = probed("1.0", 1);
     machine.install(&release);
-    fs::write(machine.package("tool").join("current/bin/tool"), "#!/bin/sh\nexit 1\n").unwrap();
+    let tool = machine.package("tool").join("current/bin/tool");
+    let good = fs::read(&tool).unwrap();
+    for content in [Some("#!/bin/sh\nexit 1\n"), None] {
+        match content {
+            Some(content) => fs::write(&tool, content).unwrap(),
+            None => fs::remove_file(&tool).unwrap(),
+        }
+        let again = TestRelease { order: OrderId::random(), ..release.clone() };
+        let outcome = machine.install(&again).outcome;
+        let Outcome::Installed { already: false, remark: Some(remark) } = &outcome else { panic!("{outcome:?}") };
+        assert!(remark.starts_with("the installed files did not work (the probe "), "{remark}");
+        assert_eq!(fs::read(&tool).unwrap(), good);
+        assert_eq!(machine.install(&again).outcome, ALREADY_INSTALLED);
+        machine.assert_tidy();
+    }
+}
+
+#[test]
+fn an_installed_release_that_does_not_work_after_unpacking_it_again_is_a_failure() {
+    let machine = TestMachine::new();
+    let works = machine.root.join("works");
+    fs::write(&works, "").unwrap();
+    let release = TestRelease::archive("1.0", 1).probe(&["/bin/sh", "-c", &format!("test -e {}", works.display())]);
+    assert_eq!(machine.install(&release).outcome, NEWLY_INSTALLED);
+    fs::remove_file(&works).unwrap();
     let outcome = machine.install(&release).outcome;
-    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    let (reason, detail) = failed_and_restored(&outcome);
+    assert_eq!(reason, Reason::ProbeFailed);
+    assert!(detail.contains("also after the release was unpacked again"), "{detail}");
+    assert_eq!((machine.current("tool").as_deref(), machine.versions("tool").len()), (Some("1.0-1"), 1));
+    machine.assert_tidy();
+}
+
+#[test]
+fn what_is_in_the_place_of_the_link_is_left_alone() {
+    let machine = TestMachine::new();
+    assert_eq!(machine.install(&probed("1.0", 1)).outcome, NEWLY_INSTALLED);
+    let current = machine.package("tool").join("current");
+    fs::remove_file(&current).unwrap();
+    fs::create_dir(&current).unwrap();
+    fs::write(current.join("mine"), "precious").unwrap();
+    let release = probed("2.0", 2);
+    let outcome = machine.install(&release).outcome;
+    let Outcome::Waits { reason: Reason::PlaceTaken, detail } = &outcome else { panic!("{outcome:?}") };
+    assert!(detail.contains(&current.display().to_string()) && detail.contains("move it away"), "{detail}");
+    assert_eq!(fs::read(current.join("mine")).unwrap(), b"precious");
+    fs::rename(&current, machine.path("moved")).unwrap();
+    assert_eq!(machine.install(&release).outcome, NEWLY_INSTALLED);
 }
 
 #[test]
@@ -85,10 +130,7 @@ fn a_failing_probe_restores_the_previous_version() {
     let bad = TestRelease::archive("2.0", 2).probe(&["/bin/sh", "-c", "echo cannot find libfoo >&2; exit 3"]);
     let finished = machine.install(&bad);
     let (reason, detail) = failed_and_restored(&finished.outcome);
-    assert_eq!(
-        (reason, detail),
-        (Reason::ProbeFailed, "the probe exited with code 3; 1.0-1 is the current version again")
-    );
+    assert_eq!((reason, detail), (Reason::ProbeFailed, "the probe exited with code 3; tool 1.0 is back"));
     assert!(finished.output.contains("cannot find libfoo"), "{}", finished.output);
     assert_eq!(machine.current("tool").unwrap(), "1.0-1");
     assert_eq!(machine.versions("tool"), ["1.0-1"]);

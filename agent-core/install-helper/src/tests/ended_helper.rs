@@ -72,6 +72,24 @@ async fn the_next_order_gets_past_a_release_whose_probe_ends_the_helper() {
     assert_eq!((failed_and_restored(&outcome).0, probed(&machine)), (Reason::ProbeFailed, TIMES));
 }
 
+/// A release that is installed already has no journal.
+#[tokio::test]
+async fn an_installed_release_whose_probe_ends_the_helper_is_a_failure() {
+    let machine = TestMachine::new();
+    let script = format!("test -e {0}/once || exit 0; kill -9 $PPID", machine.root.display());
+    let release = TestRelease::archive("1.0", 1).probe(&["/bin/sh", "-c", &script]);
+    assert_eq!(install(&machine, &release).await.unwrap().outcome, NEWLY_INSTALLED);
+    fs::write(machine.root.join("once"), "").unwrap();
+    // The files that are installed, and then the same files unpacked again.
+    for _ in 0..2 * TIMES {
+        assert_ends_helper(&machine, &release).await;
+    }
+    let outcome = install(&machine, &release).await.unwrap().outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert_eq!(machine.versions("tool"), ["1.0-1"]);
+    machine.assert_tidy();
+}
+
 #[tokio::test]
 async fn a_deb_whose_probe_ends_the_helper_is_undone_after_three_times() {
     if !can_install("installing debs") {

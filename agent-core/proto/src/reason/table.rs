@@ -244,6 +244,11 @@ reasons! {
             => "mount or create it again; the update then continues automatically",
         user: "a folder that Banyan needs is missing"
             => "connect the drive that it is on, or ask your administrator";
+    PlaceTaken = "place-taken", Machine,
+        admin: "something that Banyan did not create is in the place of the software"
+            => "move it away; the update then continues automatically",
+        user: "something else is in the place of this software"
+            => "ask your administrator to move it away";
     ServerDiskFull = "server-disk-full", Server,
         admin: "the server's disk is full"
             => "free some space on the server; it then continues automatically",

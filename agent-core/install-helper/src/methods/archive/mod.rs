@@ -66,6 +66,10 @@ impl InstallMethod for ArchiveMethod {
         Ok(record.is_some_and(|there| there.version == release.version && there.artifact != release.artifact))
     }
 
+    fn can_repair(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
+        self.is_installed(release)
+    }
+
     fn target_folder(&self) -> PathBuf {
         self.packages.clone()
     }
@@ -157,7 +161,11 @@ impl InstallMethod for ArchiveMethod {
 
     fn describe_restored(&self, intent: &InstallIntent) -> String {
         match self.archive_plan(intent) {
-            Ok((_, _, Some(previous))) => format!("{previous} is the current version again"),
+            Ok((folders, _, Some(previous))) => {
+                // Without a record, the folder's name is all that is known.
+                let version = folders.read_record(previous).map_or(previous.to_owned(), |record| record.version);
+                format!("{} {version} is back", intent.release.package)
+            }
             _ => "it was removed again; there was no previous version".into(),
         }
     }

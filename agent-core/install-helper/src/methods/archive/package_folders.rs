@@ -5,10 +5,11 @@ use crate::{
     release::VerifiedRelease,
     sys,
 };
-use banyan_proto::{Digest, UnixSeconds};
+use banyan_proto::{Digest, Reason, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -46,7 +47,16 @@ impl PackageFolders {
         self.package.join("records").join(format!("{folder}.json"))
     }
     pub(super) fn current(&self) -> Result<Option<String>, InstallError> {
-        sys::read_current(&self.package).context(|| format!("reading {}", self.package.join("current").display()))
+        let current = self.package.join("current");
+        match sys::read_current(&self.package) {
+            // What is there is not a link.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let detail =
+                    format!("{} is not Banyan's link to the installed version; move it away", current.display());
+                Err(InstallError::new(Reason::PlaceTaken, detail))
+            }
+            read => read.context(|| format!("reading {}", current.display())),
+        }
     }
     pub(super) fn switch(&self, folder: Option<&str>) -> Result<(), InstallError> {
         sys::switch_current(&self.package, folder)
