@@ -8,14 +8,15 @@ use crate::{
         layout::Layout,
     },
     tests::{
-        deb_builder::{dpkg_deb, spec},
-        deb_installs::{can_install, give_shell, state},
-        helper_process::install,
+        deb_builder::{DebSpec, dpkg_deb, spec},
+        deb_installs::{await_lock, can_install, give_shell, state},
+        helper_process::{install, start},
         test_machine::{NEWLY_INSTALLED, TestMachine, TestRelease, failed_and_restored, reason_to_wait},
     },
 };
 use banyan_proto::Reason;
-use std::fs;
+use std::{fs, process::Command, time::Duration};
+use tokio::time::timeout;
 
 /// How often a step may begin.
 const TIMES: usize = 3;
@@ -107,6 +108,37 @@ async fn a_deb_whose_probe_ends_the_helper_is_undone_after_three_times() {
     let outcome = install(&machine, &release).await.unwrap().outcome;
     assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
     assert_eq!((state(&machine).as_str(), probed(&machine)), ("installed 1", TIMES));
+    machine.assert_tidy();
+}
+
+/// A script of a deb can end dpkg as well, so that the package stays half-configured.
+#[tokio::test]
+async fn a_deb_whose_script_ends_the_helper_is_undone_after_three_times() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    give_shell(&machine);
+    let before = spec("tool", "1").release(1);
+    assert_eq!(install(&machine, &before).await.unwrap().outcome, NEWLY_INSTALLED);
+    let pipe = machine.root.join("helper");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // The script reads which process the install helper is.
+    let scripts = [("postinst", "read helper < /helper; kill -9 $helper $PPID")];
+    let release = DebSpec { scripts: &scripts, ..spec("tool", "2") }.release(2);
+    for _ in 0..TIMES {
+        let mut helper = start(&machine, &release);
+        let id = format!("{}\n", helper.id().unwrap());
+        let told = timeout(Duration::from_secs(60), tokio::fs::write(&pipe, id)).await;
+        told.expect("the script did not run").unwrap();
+        assert!(!helper.wait().await.unwrap().success());
+        await_lock(&machine);
+        assert_eq!(state(&machine), "half-configured 2");
+    }
+    let outcome = install(&machine, &release).await.unwrap().outcome;
+    let (reason, detail) = failed_and_restored(&outcome);
+    assert_eq!((reason, state(&machine).as_str()), (Reason::InstallFailed, "installed 1"), "{detail}");
+    assert!(detail.contains("was ended 3 times while it installed the release"), "{detail}");
     machine.assert_tidy();
 }
 
