@@ -38,6 +38,7 @@ struct Slot {
 
 /// Connections of one kind to one database.
 pub(super) struct Pool {
+    options: SqliteConnectOptions,
     slots: RwLock<Vec<Arc<Mutex<Slot>>>>,
     count: u32,
     /// One permit for each connection.
@@ -69,7 +70,13 @@ impl Pool {
             slots.push(Arc::new(Mutex::new(Slot { connection, has_transaction: false })));
         }
         let semaphore = |permits: u32| Arc::new(Semaphore::new(permits as usize));
-        Ok(Self { slots: RwLock::new(slots), count, all: semaphore(count), machines: semaphore(machines) })
+        Ok(Self {
+            options: options.clone(),
+            slots: RwLock::new(slots),
+            count,
+            all: semaphore(count),
+            machines: semaphore(machines),
+        })
     }
     /// Waits for a connection, in order and without a time limit.
     pub(super) async fn take(&self) -> StoreResult<PooledConnection> {
@@ -78,11 +85,23 @@ impl Pool {
         let turn = Turn { _of_all: permit(&self.all).await?, _of_machines: of_machines };
         let mut slot = self.free_slot()?;
         if slot.has_transaction {
-            // Fails if the transaction has ended after all: its caller may have gone while it was being committed.
-            drop(query("ROLLBACK").execute(&mut slot.connection).await);
-            slot.has_transaction = false;
+            self.end_transaction(&mut slot).await?;
         }
         Ok(PooledConnection { slot, _turn: turn })
+    }
+    /// Rolls back what a caller left behind, such as a transaction that the disk had no room for. Replaces the
+    /// connection if that fails: in what state it is cannot be known then.
+    async fn end_transaction(&self, slot: &mut Slot) -> StoreResult<()> {
+        // Also fails if the transaction has ended after all: SQLite rolls back some by itself, and a caller may go away
+        // during a commit. A new connection is right in each case.
+        if query("ROLLBACK").execute(&mut slot.connection).await.is_err() {
+            let new = SqliteConnection::connect_with(&self.options).await?;
+            let old = std::mem::replace(&mut slot.connection, new);
+            // The lock of a transaction that is still open goes with its connection.
+            drop(old.close().await);
+        }
+        slot.has_transaction = false;
+        Ok(())
     }
     fn free_slot(&self) -> StoreResult<OwnedMutexGuard<Slot>> {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
@@ -214,6 +233,52 @@ mod tests {
         assert!(is_ready(pin!(before_machines(database.reader()))).await);
         drop(of_machines.pop());
         assert!(is_ready(pin!(database.reader())).await, "a machine's connection is free when it is dropped");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_without_room_is_rolled_back_and_the_next_one_works() {
+        let (_folder, database) = database().await;
+        let pages = async |sql| query(sql).execute(&mut *database.writer().await.unwrap()).await.unwrap();
+        let fill = "UPDATE server SET order_number = 7, id = zeroblob(4000000)";
+        for _ in 0..3 {
+            pages("PRAGMA max_page_count = 1").await;
+            let mut transaction = database.begin().await.unwrap();
+            let failed = query(fill).execute(&mut *transaction).await.unwrap_err();
+            assert!(StoreError::from(failed).is_disk_full());
+            drop(transaction);
+            // The same for a caller that goes on after the failure.
+            let mut transaction = database.begin().await.unwrap();
+            drop(query(fill).execute(&mut *transaction).await);
+            drop(transaction.commit().await);
+            pages("PRAGMA max_page_count = 1000000").await;
+        }
+        assert_eq!(database.next(Counter::Order).await.unwrap(), 1);
+        database.begin().await.unwrap().commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_cannot_be_committed_is_rolled_back() {
+        let (_folder, database) = database().await;
+        let mut transaction = database.begin().await.unwrap();
+        query("PRAGMA defer_foreign_keys = ON").execute(&mut *transaction).await.unwrap();
+        query("UPDATE server SET order_number = 7").execute(&mut *transaction).await.unwrap();
+        let orphan = "INSERT INTO lists (deployment, stripe, list) VALUES (x'00', 0, '')";
+        query(orphan).execute(&mut *transaction).await.unwrap();
+        assert!(transaction.commit().await.is_err(), "the deployment is missing");
+        assert_eq!(database.next(Counter::Order).await.unwrap(), 1);
+        database.begin().await.unwrap().commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_in_an_unknown_state_is_replaced() {
+        let (_folder, database) = database().await;
+        let mut transaction = database.begin().await.unwrap();
+        query("CREATE TEMP TABLE mark (one)").execute(&mut *transaction).await.unwrap();
+        query("COMMIT").execute(&mut *transaction).await.unwrap();
+        drop(transaction);
+        let mut next = database.writer().await.unwrap();
+        assert!(query("SELECT * FROM mark").fetch_optional(&mut *next).await.is_err(), "the old connection is used");
+        query("UPDATE server SET order_number = 7").execute(&mut *next).await.unwrap();
     }
 
     #[tokio::test]
