@@ -71,7 +71,8 @@ pub fn load_recorded_state(keys: &Path) -> Result<VerifiedState, PublisherError>
     verify_state(keys, &CurrentTargets { root, targets, roots })
 }
 
-/// Records the state that the server accepted, so that it cannot show an older one later.
+/// Records the state that the server accepted, so that it cannot show an older one later. Keeps a newer list that another
+/// command has recorded meanwhile.
 ///
 /// # Errors
 /// Returns an error when the disk fails.
@@ -83,7 +84,17 @@ pub fn record_state(keys: &Path, roots: &[String], list: Option<&str>) -> Result
     if read_recorded_roots(keys)?.len() < roots.len() {
         private_files::write_atomically(&keys.join("roots.json"), &serde_json::to_vec(roots).map_err(unwritable)?)?;
     }
-    list.map_or(Ok(()), |list| private_files::write_atomically(&keys.join("published.json"), list.as_bytes()))
+    let Some(list) = list else { return Ok(()) };
+    let path = keys.join("published.json");
+    let recorded = private_files::read_optional(&path)?;
+    if recorded.as_deref().and_then(list_version) > list_version(list) {
+        return Ok(());
+    }
+    private_files::write_atomically(&path, list.as_bytes())
+}
+
+fn list_version(text: &str) -> Option<u64> {
+    serde_json::from_str::<Signed<Targets>>(text).ok().map(|list| list.signed.version.get())
 }
 
 /// Returns the first root, if the folder has it.

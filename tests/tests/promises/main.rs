@@ -26,6 +26,7 @@ mod non_sharing_machine_is_bypassed;
 mod offline_machine_catches_up;
 mod power_cut_during_a_deb;
 mod publisher_keys_are_rotated;
+mod releases_published_at_once;
 mod restored_server_raises_epoch;
 mod revoked_machine_is_excluded;
 mod revoked_publisher_key_cannot_sign;

@@ -20,6 +20,7 @@ use banyan_publisher::{
     package_file::{self, ArtifactSection},
     release_draft::{ReleaseDraft, ReleaseOverrides, SourceFile, draft_release},
     release_list,
+    verified_state::VerifiedState,
 };
 use banyan_trust::package::{EXTENSION, Head};
 use serde::Serialize;
@@ -180,26 +181,31 @@ pub(crate) async fn publish_release(
         may_renumber = !draft.has_given_sequence;
         (draft.manifest, sections, None, draft.warnings)
     };
-    let list = state.as_ref().map(|state| &state.published);
-    match published_before::find(client, list, &manifest, action).await? {
-        // The release is only signed again.
-        PublishedBefore::Same(sequence) if may_renumber => {
-            print_note(&format!("already published as sequence {sequence}; its signature is renewed"));
-            manifest.sequence = sequence;
-        }
-        PublishedBefore::Other(wrong) if !again => {
-            let next = "give it a new version; or pass --again to replace the content of this version";
-            return Err(Failure::new(action(), wrong, next));
-        }
-        PublishedBefore::Nothing | PublishedBefore::Same(_) | PublishedBefore::Other(_) => {}
-    }
+    check_published_before(client, state.as_ref(), &mut manifest, may_renumber, again, action).await?;
     upload(client, &sections, progress).await.with_context(|| format!("upload {}", file.display()))?;
     let (text, finished) = match (signed, state, package) {
         (SigningMode::Sign(signing), Some(state), _) => {
-            let list = release_list::add_release(&state, &manifest, UnixSeconds::now()).with_context(action)?;
-            let text = list.manifest.clone().unwrap_or_default();
-            let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
-            (text, complete_request::sign_and_submit(client, request, signing, action).await?)
+            let mut fetched = Some(state);
+            let sign = async || {
+                let state = match fetched.take() {
+                    Some(state) => state,
+                    None => {
+                        let state = complete_request::fetch_verified_state(client, signing, action).await?;
+                        let highest = state.published.highest_sequence(&manifest.package);
+                        if may_renumber && manifest.sequence <= highest {
+                            manifest.sequence = highest + 1;
+                        }
+                        check_published_before(client, Some(&state), &mut manifest, may_renumber, again, action)
+                            .await?;
+                        state
+                    }
+                };
+                let list = release_list::add_release(&state, &manifest, UnixSeconds::now()).with_context(action)?;
+                let text = list.manifest.clone().unwrap_or_default();
+                let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
+                Ok::<_, Failure>((text, complete_request::sign_and_submit(client, request, signing, action).await?))
+            };
+            complete_request::repeat_if_overtaken(action, sign).await?
         }
         (_, _, Some(Head { targets, manifest, .. })) => {
             let release = Publish { targets, manifest };
@@ -219,6 +225,32 @@ pub(crate) async fn publish_release(
     let files = artifacts.into_iter().map(|artifact| (artifact.platform, artifact.file_name, artifact.size)).collect();
     let manifest = Digest::of(text.as_bytes());
     Ok((PublishResult { package, version, sequence, manifest, files, warnings }, finished))
+}
+
+/// Compares a release with what is published under its version. Gives it the sequence of the same release, if there is
+/// one and it may be renumbered.
+async fn check_published_before(
+    client: &ApiClient,
+    state: Option<&VerifiedState>,
+    manifest: &mut Manifest,
+    may_renumber: bool,
+    again: bool,
+    action: impl Fn() -> String,
+) -> Result<(), Failure> {
+    let list = state.map(|state| &state.published);
+    match published_before::find(client, list, manifest, &action).await? {
+        // The release is only signed again.
+        PublishedBefore::Same(sequence) if may_renumber => {
+            print_note(&format!("already published as sequence {sequence}; its signature is renewed"));
+            manifest.sequence = sequence;
+        }
+        PublishedBefore::Other(wrong) if !again => {
+            let next = "give it a new version; or pass --again to replace the content of this version";
+            return Err(Failure::new(action(), wrong, next));
+        }
+        PublishedBefore::Nothing | PublishedBefore::Same(_) | PublishedBefore::Other(_) => {}
+    }
+    Ok(())
 }
 
 /// Describes a file or a release.toml, and prints what its publisher should know. `action` completes "cannot …".

@@ -6,7 +6,7 @@ use crate::{
     output::{Advice, Exit, Failure, OutputArgs, WithContext as _, format_count, print_note},
 };
 use banyan_proto::{
-    OrderId, Reason,
+    MachineId, OrderId, Reason,
     admin::{CurrentTargets, Publish, RegisterRoot, ReplaceTargets, Replaced},
 };
 use banyan_publisher::{
@@ -15,7 +15,10 @@ use banyan_publisher::{
     verified_state::{self, VerifiedState},
 };
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The key folders to sign with, and the file for an incomplete signing request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
@@ -120,8 +123,49 @@ pub(crate) async fn fetch_verified_state(
     signing: &SigningArgs,
     action: impl Fn() -> String,
 ) -> Result<VerifiedState, Failure> {
-    let current: CurrentTargets = client.targets().await.with_context(&action)?;
-    verified_state::verify_state(signing.trusted_folder(), &current).with_context(action)
+    let mut attempt = 1;
+    loop {
+        let current: CurrentTargets = client.targets().await.with_context(&action)?;
+        match verified_state::verify_state(signing.trusted_folder(), &current) {
+            // Another command may have recorded a newer list in the folder since this one was fetched.
+            Err(PublisherError::ServerListOutdated { .. }) if attempt < OUTDATED_ATTEMPTS => attempt += 1,
+            outcome => return outcome.with_context(action),
+        }
+    }
+}
+
+/// How often a list is fetched at most that is older than the one recorded in the folder.
+const OUTDATED_ATTEMPTS: u32 = 3;
+
+/// How often a change of the list is signed and sent at most.
+const OVERTAKEN_ATTEMPTS: u32 = 10;
+/// The longest pause after the first attempt; later ones rise in steps of this.
+const OVERTAKEN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Fetches the list, changes, signs and sends it with `change`, and does so again if somebody else has changed the list
+/// in between.
+pub(crate) async fn repeat_if_overtaken<T>(
+    action: impl Fn() -> String,
+    mut change: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut attempt = 1;
+    loop {
+        match change().await {
+            // The server has a list of this version already, or a later one.
+            Err(failure) if failure.reason == Some(Reason::MetadataRolledBack) && failure.exit == Exit::Refused => {
+                if attempt == OVERTAKEN_ATTEMPTS {
+                    let wrong = "somebody else published meanwhile, each time before this was sent";
+                    let failure = Failure::new(action(), wrong, "run it again").with_exit(Exit::Refused);
+                    return Err(Failure { reason: Some(Reason::MetadataRolledBack), ..failure });
+                }
+                // Random, so that several commands do not meet again.
+                let random = u32::from(MachineId::random().0[0]) + 1;
+                tokio::time::sleep(OVERTAKEN_PAUSE * attempt * random / 256).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Signs the request and sends it if it is complete; otherwise writes it to a file.
@@ -185,5 +229,55 @@ impl Advice for PublisherError {
             Self::ServerUntrusted(error) | Self::Untrusted(error) => Some(error.reason()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overtaken() -> Failure {
+        let failure = Failure::new("publish a", "the list is old", "sign again").with_exit(Exit::Refused);
+        Failure { reason: Some(Reason::MetadataRolledBack), ..failure }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_overtaken_is_made_again_but_not_for_ever() {
+        let mut calls = 0;
+        let third = repeat_if_overtaken(
+            || "publish a".into(),
+            async || {
+                calls += 1;
+                if calls < 3 { Err(overtaken()) } else { Ok(calls) }
+            },
+        );
+        assert_eq!(third.await, Ok(3));
+        let mut calls = 0;
+        let never = repeat_if_overtaken(
+            || "publish a".into(),
+            async || {
+                calls += 1;
+                Err::<(), _>(overtaken())
+            },
+        );
+        let failure = never.await.unwrap_err();
+        assert_eq!(calls, OVERTAKEN_ATTEMPTS);
+        assert!(failure.cause.starts_with("somebody else published meanwhile"), "{failure}");
+        assert_eq!(failure.next_step, "run it again");
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_for_another_reason_is_not_repeated() {
+        let mut calls = 0;
+        let outcome = repeat_if_overtaken(
+            || "publish a".into(),
+            async || {
+                calls += 1;
+                // The publisher's own check: the server shows an old list.
+                Err::<(), _>(Failure { exit: Exit::Failed, ..overtaken() })
+            },
+        );
+        assert!(outcome.await.is_err());
+        assert_eq!(calls, 1);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     commands::{
         connect,
         deploy::ReleaseSelector,
-        keys::complete_request::{SigningArgs, fetch_verified_state, sign_and_submit},
+        keys::complete_request::{SigningArgs, fetch_verified_state, repeat_if_overtaken, sign_and_submit},
     },
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note, sanitise},
     profile::ProfileArg,
@@ -48,14 +48,19 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         return Err(Failure::new(action(), "only a single release can be withdrawn", next).with_exit(Exit::Usage));
     };
     let client = connect(profile, action)?;
-    let state = fetch_verified_state(&client, &args.signing, action).await?;
-    let names = verified_target_names(&client, &state, package, version).await?;
-    if !args.output.json {
-        print_note(&sanitise(&format!("withdrawing {}", names.join(", "))));
-    }
-    let list = release_list::withdraw_releases(&state, &names, UnixSeconds::now()).with_context(action)?;
-    let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
-    let done = sign_and_submit(&client, request, &args.signing, action).await?;
+    let mut is_announced = args.output.json;
+    let withdraw = async || {
+        let state = fetch_verified_state(&client, &args.signing, action).await?;
+        let names = verified_target_names(&client, &state, package, version).await?;
+        if !is_announced {
+            print_note(&sanitise(&format!("withdrawing {}", names.join(", "))));
+            is_announced = true;
+        }
+        let list = release_list::withdraw_releases(&state, &names, UnixSeconds::now()).with_context(action)?;
+        let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
+        sign_and_submit(&client, request, &args.signing, action).await
+    };
+    let done = repeat_if_overtaken(action, withdraw).await?;
     done.print(args.output, &format!("{package} {version} is withdrawn"))
 }
 
