@@ -15,14 +15,19 @@ use crate::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
         tls_configuration::TlsConfiguration,
     },
+    private_files,
     publishing::{publication::Publication, repository_cache::RepositoryCache, uploads::Uploads},
+    refusal::Refusal,
     store::ServerIdentity,
     suspicion_log::SuspicionLog,
 };
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 /// Program and version, as shown in greetings and lists.
 pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERSION"));
+
+/// What [`Server::check_storage`] writes for a moment (bytes).
+const TRIAL_BYTES: usize = 64 << 10;
 
 /// The server.
 pub(crate) struct Server {
@@ -57,4 +62,22 @@ pub(crate) struct Server {
     pub(crate) install_permits: Arc<InstallPermits>,
     pub(crate) reports: Reports,
     pub(crate) suspicions: SuspicionLog,
+}
+
+impl Server {
+    /// Tries to store something in the database and beside the artifacts.
+    pub(crate) async fn check_storage(&self) -> Result<(), Refusal> {
+        self.orders.store.check_writable().await?;
+        // The database writes to room that it has already, so it can succeed on a full disk.
+        let path = self.orders.artifacts.folder().join("trial");
+        let trial = tokio::task::spawn_blocking(move || {
+            let written = fs::write(&path, [1; TRIAL_BYTES]);
+            drop(fs::remove_file(&path));
+            written
+        });
+        match trial.await.map_err(|error| Refusal::internal(&error))? {
+            Err(error) if private_files::is_disk_full(&error) => Err(Refusal::disk_full()),
+            written => written.map_err(|error| Refusal::internal(&error)),
+        }
+    }
 }

@@ -56,6 +56,9 @@ pub struct Info {
     /// Free space on the disk of the server's data folder (bytes). Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// Why the server cannot store anything at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_fault: Option<Reason>,
 }
 
 /// How many connections a server can take, limited by the open files that its system allows.

@@ -282,6 +282,12 @@ impl MachineStore for Sqlite {
         Ok(done.rows_affected() > 0)
     }
 
+    async fn check_writable(&self) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        query("UPDATE server SET remembered_time = remembered_time").execute(&mut *tx).await?;
+        tx.commit().await
+    }
+
     async fn set_quarantine(&self, machine: MachineId, reason: Option<Reason>) -> StoreResult<()> {
         query("UPDATE machines SET aside = ? WHERE id = ?")
             .bind(reason.map(Reason::code))

@@ -101,6 +101,8 @@ pub(crate) trait MachineStore {
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;
     /// Revokes a machine. Returns `false` if there is no such machine; revoking again changes nothing.
     async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<bool>;
+    /// Writes to the database without changing anything.
+    async fn check_writable(&self) -> StoreResult<()>;
     /// Quarantines a machine for a reason, or readmits it with `None`.
     async fn set_quarantine(&self, machine: MachineId, reason: Option<Reason>) -> StoreResult<()>;
     /// Returns all certificates of revoked machines.

@@ -61,6 +61,40 @@ fn a_full_disk_is_named_survives_a_restart_and_is_forgotten_once_there_is_room()
 }
 
 #[test]
+fn a_server_whose_disk_was_full_works_again_without_a_restart() {
+    let mut disk = None;
+    let network = TestNetwork::start_with(1, |folder| {
+        disk = TestMount::tmpfs(&folder.join("server"), 20);
+        Vec::new()
+    });
+    let Some(disk) = disk else { return };
+    network.publish("hello", "1.0", 100_000, Behaviour::Works);
+    let full = disk.fill(0);
+    let deploy = ["deploy", "hello@1.0", "--to", "all"];
+    let refused = || {
+        let output = network.command(&deploy).output().expect("banyan can be run");
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // The database first uses up the room that it has.
+    let said = (0..1000).find_map(|_| refused()).expect("a full disk refuses deployments");
+    assert!(said.contains("server-disk-full") && said.contains("then run the command again"), "{said}");
+    for _ in 0..3 {
+        drop(refused());
+    }
+    let doctor = || {
+        let output = network.command(&["doctor"]).output().expect("banyan can be run");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = doctor();
+    assert!(said.contains("FAIL  server: ") && said.contains("server-disk-full"), "{said}");
+    fs::remove_file(full).expect("the file can be deleted");
+    let deployment = network.deploy("hello@1.0", "all", 1);
+    network.wait_for_status(&deployment, "the machine has it", is_finished);
+    let said = doctor();
+    assert!(said.contains("ok    server: "), "{said}");
+}
+
+#[test]
 fn a_damaged_file_is_named_and_replaced_when_it_is_published_again() {
     let network = TestNetwork::start(1);
     network.publish("hello", "1.0", 1_000_000, Behaviour::Works);

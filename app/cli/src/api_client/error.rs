@@ -93,6 +93,10 @@ impl Advice for ApiClientError {
             Self::Refused(error) if matches!(error.reason, Reason::Unknown | Reason::BadRequest) => {
                 "correct the request as the server describes, then try again".into()
             }
+            // The table's advice is for machines, which try again by themselves. A command has ended.
+            Self::Refused(error) if error.reason == Reason::ServerDiskFull => {
+                "free some space on the server, then run the command again".into()
+            }
             Self::Refused(error) => error.reason.for_admin().advice.into(),
             Self::MalformedResponse(_) => "compare the versions: `banyan --version` here and on the server".into(),
             Self::File(error) => error.next_step(),
@@ -258,6 +262,13 @@ mod tests {
             assert_eq!((failure.exit, failure.reason.map(Reason::code)), (exit, code));
             assert!(failure.next_step.len() > 10 && failure.to_string().starts_with("error: cannot deploy hello\n"));
         }
+    }
+
+    #[test]
+    fn a_command_that_has_ended_does_not_promise_to_continue() {
+        let refused = ApiError { reason: Reason::ServerDiskFull, detail: "the server's disk is full".into() };
+        let next = ApiClientError::Refused(refused).next_step();
+        assert!(next.contains("run the command again") && !next.contains("continues"), "{next}");
     }
 
     #[tokio::test]

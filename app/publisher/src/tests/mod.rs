@@ -38,6 +38,7 @@ fn info(repository: &Repository) -> Info {
         now: None,
         unconfirmed_clock: None,
         free_bytes: None,
+        storage_fault: None,
     }
 }
 fn current(repository: &Repository) -> CurrentTargets {

@@ -152,7 +152,9 @@ fn evaluate_answer(profile: &Profile, answer: Result<Info, ApiClientError>, now:
     let ca = || Check::good("ca", "matches the profile");
     match answer {
         Ok(info) => vec![
-            Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch)),
+            check_storage(info.storage_fault).unwrap_or_else(|| {
+                Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch))
+            }),
             ca(),
             Check::good("token", "accepted"),
             clocks::compare(info.now, info.unconfirmed_clock, now),
@@ -186,6 +188,16 @@ fn evaluate_answer(profile: &Profile, answer: Result<Info, ApiClientError>, now:
             }
         }
     }
+}
+
+/// Reports that the server responds but cannot store anything, so that it refuses what changes something.
+fn check_storage(fault: Option<Reason>) -> Option<Check> {
+    let fault = fault?;
+    let (what, next) = match fault {
+        Reason::ServerDiskFull => (fault.for_admin().what, "free some space for its data folder; no restart is needed"),
+        _ => ("the server cannot write to its data folder", "read the server's log, and check its disk"),
+    };
+    Some(Check::bad("server", format!("responding, but refuses changes: {what} [{}]", fault.code()), next))
 }
 
 fn check_root(profile: &Profile, targets: Result<CurrentTargets, ApiClientError>) -> Check {
@@ -368,6 +380,15 @@ mod tests {
         assert_eq!(verdict(capacity(100, 0)), Verdict::Good);
         assert_eq!(verdict(capacity(99, 0)), Verdict::Doubtful);
         assert_eq!(verdict(capacity(100, 1)), Verdict::Bad);
+    }
+
+    #[test]
+    fn a_server_that_cannot_store_anything_is_not_well() {
+        assert_eq!(check_storage(None), None);
+        let full = check_storage(Some(Reason::ServerDiskFull)).unwrap();
+        assert_eq!(full.verdict, Verdict::Bad);
+        assert!(full.found.contains("the server's disk is full [server-disk-full]"), "{full:?}");
+        assert_eq!(check_storage(Some(Reason::InternalError)).unwrap().verdict, Verdict::Bad);
     }
 
     #[test]
