@@ -25,8 +25,11 @@ pub(crate) struct Revocation {
 impl Revocation {
     /// Revokes a machine: stores and lists the revocation, refuses new handshakes, then cuts the machine's connections.
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
-        if !self.store.revoke(machine, UnixSeconds::now()).await? {
+        let Some(ended) = self.store.revoke(machine, UnixSeconds::now()).await? else {
             return Err(Refusal::not_found(format!("there is no machine {machine}")));
+        };
+        for id in ended {
+            info!(order = %id, %machine, "deployment finished: its last machine was revoked");
         }
         self.carry_out(machine, None).await
     }

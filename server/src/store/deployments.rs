@@ -2,6 +2,7 @@
 
 use super::{
     AddresseeRow, DeploymentRow, DeploymentStore, NewDeployment, StoreError, StoreResult,
+    machines::end_revoked,
     progress::{end_if_over, insert_addressee},
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
@@ -111,6 +112,8 @@ impl DeploymentStore for Sqlite {
             insert_addressee(&mut tx, new.row.order.id, position, row).await?;
         }
         let ended_ids = supersede(&mut tx, new.row).await?;
+        // One may have been revoked since the machines were selected.
+        end_revoked(&mut tx).await?;
         if new.addressees.iter().all(AddresseeRow::is_over) {
             end_if_over(&mut tx, new.row.order.id, DeploymentState::Finished).await?;
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time;
-use banyan_proto::{Digest, MachineId, Reason, UnixSeconds, admin::DeploymentState};
+use banyan_proto::{Digest, MachineId, OrderId, Reason, UnixSeconds, admin::DeploymentState};
 use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
 async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> StoreResult<()> {
@@ -69,6 +69,28 @@ async fn earlier_answer(
     let columns = Columns(&found);
     let (machine, pem) = (columns.machine("id")?, columns.text("join_certificate")?);
     Ok(Some(EnrolmentOutcome::Repeated { machine, pem }))
+}
+
+/// Ends the part of revoked machines in all open deployments: nothing comes from them any more. Returns the deployments
+/// that end because of this.
+pub(super) async fn end_revoked(tx: &mut SqliteConnection) -> StoreResult<Vec<OrderId>> {
+    let open = query(
+        "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE stage NOT IN ('installed', 'failed') \
+         AND deployment IN (SELECT id FROM deployments WHERE state IN ('running', 'halted')) \
+         AND machine IN (SELECT id FROM machines WHERE revoked IS NOT NULL) RETURNING deployment",
+    )
+    .bind(enum_text(&Reason::Revoked)?)
+    .bind("the machine was revoked before it had installed the release")
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut ended = Vec::new();
+    for row in &open {
+        let id = Columns(row).order("deployment")?;
+        if end_if_over(tx, id, DeploymentState::Finished).await? {
+            ended.push(id);
+        }
+    }
+    Ok(ended)
 }
 
 #[async_trait]
@@ -273,13 +295,19 @@ impl MachineStore for Sqlite {
         Ok(true)
     }
 
-    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<bool> {
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<Option<Vec<OrderId>>> {
+        let mut tx = self.begin().await?;
         let done = query("UPDATE machines SET revoked = COALESCE(revoked, ?) WHERE id = ?")
             .bind(signed(now.0))
             .bind(machine.0.as_slice())
-            .execute(&mut *self.writer().await?)
+            .execute(&mut *tx)
             .await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let ended = end_revoked(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Some(ended))
     }
 
     async fn check_writable(&self) -> StoreResult<()> {

@@ -99,8 +99,9 @@ pub(crate) trait MachineStore {
     async fn update_machines(&self, rows: &[MachineRow]) -> StoreResult<()>;
     /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;
-    /// Revokes a machine. Returns `false` if there is no such machine; revoking again changes nothing.
-    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<bool>;
+    /// Revokes a machine, which ends its part in all deployments. Returns the deployments that end because of this, or
+    /// `None` if there is no such machine. Revoking again is no error.
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<Option<Vec<OrderId>>>;
     /// Writes to the database without changing anything.
     async fn check_writable(&self) -> StoreResult<()>;
     /// Quarantines a machine for a reason, or readmits it with `None`.

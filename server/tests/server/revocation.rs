@@ -2,8 +2,9 @@
 
 use crate::world::{PATIENCE, World};
 use banyan_proto::{
-    ALPN_PEER,
-    api::CheckInReply,
+    ALPN_PEER, Reason,
+    admin::{DeploymentState, Selection, Stage},
+    api::{CheckInReply, Event},
     frame::Frame,
     peer::{Control, Hello},
 };
@@ -71,4 +72,27 @@ async fn a_revocation_survives_a_restart() {
     };
     assert!(!again, "a revoked certificate was accepted after a restart");
     assert!(world.agent("good").await.session().await.raw(Method::GET, "/v1/crl", vec![]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_deployment_does_not_wait_for_a_machine_that_is_revoked() {
+    let mut world = World::new().await;
+    let (good, bad) = (world.agent("good").await, world.agent("bad").await);
+    world.publish("hello", 1, &[("any", &[1; 50_000])]).await;
+    let both = world.deploy("hello", Selection::All, 1).await;
+    bad.report(1, both, Event::Progress { held: 2, of: 4 }).await;
+    world.admin().await.post::<()>("/api/v1/machines/bad/revoke", &()).await.unwrap();
+    let status = world.status(both).await;
+    let of = |label: &str| status.addressees.iter().find(|one| one.label == label).map(|one| (one.stage, one.reason));
+    assert_eq!(of("bad"), Some((Stage::Failed, Some(Reason::Revoked))));
+    assert_eq!(of("good").map(|(stage, _)| stage), Some(Stage::Expected));
+    assert_eq!(status.state, DeploymentState::Running);
+    good.report(1, both, Event::Installed { already: false, milliseconds: 5, remark: None }).await;
+    assert_eq!(world.status(both).await.state, DeploymentState::Finished);
+
+    // The last machine that a deployment waits for.
+    world.publish("hello", 2, &[("any", &[2; 50_000])]).await;
+    let alone = world.deploy("hello", Selection::All, 1).await;
+    world.admin().await.post::<()>("/api/v1/machines/good/revoke", &()).await.unwrap();
+    assert_eq!(world.status(alone).await.state, DeploymentState::Finished);
 }
