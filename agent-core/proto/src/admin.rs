@@ -365,6 +365,11 @@ pub enum Stage {
     Failed,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// A target machine in [`DeploymentStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddresseeStatus {
@@ -413,6 +418,9 @@ pub struct DeploymentStatus {
     pub server: MachineId,
     /// The number of target machines at each stage; their sum is the total.
     pub counts: Vec<(Stage, u32)>,
+    /// How many of the failed machines a newer deployment of the package took over. Older servers omit it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: u32,
     /// Content bytes that the server itself has sent for this deployment.
     pub server_sent: u64,
     /// All target machines, in the list order of stripe 0.

@@ -170,9 +170,20 @@ impl Deployments {
         let of_package = releases.iter().filter(|release| release.package == package);
         let wanted = of_package.filter(|release| version.is_none_or(|version| release.version == version));
         let Some(found) = wanted.max_by_key(|release| release.sequence).cloned() else {
+            let withdrawn = {
+                let (package, version) = (package.to_owned(), version.map(str::to_owned));
+                self.repository
+                    .with(move |repository| Ok(repository.has_withdrawn(&package, version.as_deref())))
+                    .await?
+            };
             let version = version.map(|version| format!(" {version}")).unwrap_or_default();
-            let detail = format!("{package}{version} has not been published");
-            return Err(Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail));
+            return Err(if withdrawn {
+                let detail = format!("{package}{version} has been withdrawn by its publisher");
+                Refusal::conflict(Reason::Withdrawn, detail)
+            } else {
+                let detail = format!("{package}{version} has not been published");
+                Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail)
+            });
         };
         let text = self.repository.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
         let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
@@ -203,8 +214,7 @@ impl Deployments {
                 for name in names {
                     let row = self.registry.find_one(name)?;
                     if let Some(reason) = row.exclusion() {
-                        let detail = format!("{name} cannot be a target; leave it out, or readmit it first");
-                        return Err(unprocessable(reason, detail));
+                        return Err(unprocessable(reason, self.describe_excluded(name, &row, reason)));
                     }
                     if !machines.iter().any(|other: &MachineRow| other.id == row.id) {
                         machines.push(row);
@@ -225,6 +235,22 @@ impl Deployments {
             return Err(unprocessable(Reason::BadRequest, detail));
         }
         Ok(machines)
+    }
+
+    /// Says why a named machine cannot be a target, and what can be done about it.
+    fn describe_excluded(&self, name: &str, row: &MachineRow, reason: Reason) -> String {
+        match (reason, row.replaced_by) {
+            (Reason::Retired, Some(new)) => {
+                let label = self.registry.label(new);
+                format!("{name} has been replaced by {label} ({}), which can be a target instead", new.short())
+            }
+            (Reason::Revoked | Reason::Retired, _) => {
+                format!("{name} is revoked, so it cannot be a target; leave it out")
+            }
+            _ => {
+                format!("{name} is quarantined; leave it out, or readmit it with `banyan machines readmit {name}`")
+            }
+        }
     }
 
     /// Says why a selection has no machine.
@@ -260,24 +286,31 @@ impl Deployments {
     pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, Refusal> {
         let old = self.store.deployment(id).await?;
         let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
-        let has_failed = |row: &AddresseeRow| {
-            row.stage == Stage::Failed
-                && row.reason != Some(Reason::OrderSuperseded)
-                && self.registry.exclusion(row.machine).is_none()
-        };
-        let failed: Vec<String> = self
-            .store
-            .addressees(id)
-            .await?
-            .iter()
-            .filter(|row| has_failed(row))
-            .map(|row| row.machine.to_string())
-            .collect();
+        let rows = self.store.addressees(id).await?;
+        let has_failed = |row: &&AddresseeRow| row.stage == Stage::Failed && !row.is_replaced();
+        let takes_part = |row: &&AddresseeRow| self.registry.exclusion(row.machine).is_none();
+        let failed: Vec<String> =
+            rows.iter().filter(has_failed).filter(takes_part).map(|row| row.machine.to_string()).collect();
         if failed.is_empty() {
-            return Err(Refusal::conflict(Reason::BadRequest, "no machine has failed in this deployment"));
+            return Err(why_nothing_to_retry(&rows));
         }
         let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
         self.deploy(request).await
+    }
+}
+
+/// Says why a deployment has no machine that can be tried again.
+fn why_nothing_to_retry(rows: &[AddresseeRow]) -> Refusal {
+    if rows.iter().any(|row| row.stage == Stage::Failed && !row.is_replaced()) {
+        let detail = "the machines that failed are revoked, replaced or quarantined, so they cannot be targets";
+        return Refusal::conflict(Reason::BadRequest, detail);
+    }
+    match rows.iter().find(|row| row.is_replaced()) {
+        Some(row) => {
+            let why = row.detail.as_deref().unwrap_or(Reason::OrderSuperseded.for_admin().what);
+            Refusal::conflict(Reason::OrderSuperseded, format!("no machine has failed: {why}"))
+        }
+        None => Refusal::conflict(Reason::BadRequest, "no machine has failed in this deployment"),
     }
 }
 

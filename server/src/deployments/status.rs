@@ -25,8 +25,8 @@ impl DeploymentStatuses {
     pub(crate) async fn newest(&self, limit: Option<u32>) -> Result<Vec<DeploymentStatus>, Refusal> {
         let mut statuses = Vec::new();
         for row in self.store.deployments(limit).await? {
-            let counts = self.store.counts(row.order.id).await?;
-            statuses.push(self.status_of(&row, counts, vec![]));
+            let (counts, replaced) = self.store.counts(row.order.id).await?;
+            statuses.push(DeploymentStatus { replaced, ..self.status_of(&row, counts, vec![]) });
         }
         Ok(statuses)
     }
@@ -72,7 +72,10 @@ impl DeploymentStatuses {
                 installed_after: addressee.installed_after,
             }
         };
-        Ok(self.status_of(&row, counts, rows.into_iter().map(addressee).collect()))
+        let is_replaced = |row: &&AddresseeRow| row.is_replaced();
+        let replaced = u32::try_from(rows.iter().filter(is_replaced).count()).unwrap_or(u32::MAX);
+        let addressees = rows.into_iter().map(addressee).collect();
+        Ok(DeploymentStatus { replaced, ..self.status_of(&row, counts, addressees) })
     }
 
     fn status_of(
@@ -92,6 +95,7 @@ impl DeploymentStatuses {
             stripes: u8::try_from(order.stripes.len()).unwrap_or(u8::MAX),
             server: self.server.id,
             counts,
+            replaced: 0,
             server_sent: row.server_sent + self.active_orders.get(order.id).map_or(0, |open| open.uncounted()),
             addressees,
         }

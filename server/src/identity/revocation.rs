@@ -70,7 +70,8 @@ impl Revocation {
         match self.registry.exclusion(machine) {
             None => Err(Refusal::conflict(Reason::BadRequest, "this machine is not quarantined")),
             Some(reason @ (Reason::Revoked | Reason::Retired)) => {
-                Err(Refusal::conflict(reason, reason.for_admin().what))
+                let detail = format!("{}; only a quarantined machine can be readmitted", reason.for_admin().what);
+                Err(Refusal::conflict(reason, detail))
             }
             Some(_) => {
                 self.store.set_quarantine(machine, None).await?;

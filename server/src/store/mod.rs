@@ -153,8 +153,8 @@ pub(crate) trait DeploymentStore {
 pub(crate) trait ProgressStore {
     async fn addressees(&self, id: OrderId) -> StoreResult<Vec<AddresseeRow>>;
     async fn addressee(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>>;
-    /// Returns how many machines are at each stage.
-    async fn counts(&self, id: OrderId) -> StoreResult<Vec<(Stage, u32)>>;
+    /// Returns how many machines are at each stage, and how many of the failed ones a newer deployment took over.
+    async fn counts(&self, id: OrderId) -> StoreResult<(Vec<(Stage, u32)>, u32)>;
     /// Returns running or halted deployments in which the machine has neither succeeded nor failed.
     async fn expected(&self, machine: MachineId) -> StoreResult<Vec<OrderId>>;
     /// Returns all machines that have neither succeeded nor failed, in running deployments.

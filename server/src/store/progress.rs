@@ -107,15 +107,26 @@ impl ProgressStore for Sqlite {
         find(&mut *self.reader().await?, id, machine).await
     }
 
-    async fn counts(&self, id: OrderId) -> StoreResult<Vec<(Stage, u32)>> {
-        let rows = query("SELECT stage, COUNT(*) AS number FROM addressees WHERE deployment = ? GROUP BY stage")
-            .bind(id.0.as_slice())
-            .fetch_all(&mut *self.reader().await?)
-            .await?;
-        let read = |row: &SqliteRow| Ok((Columns(row).enum_value("stage")?, Columns(row).small("number")?));
-        let mut counts = rows.iter().map(read).collect::<StoreResult<Vec<_>>>()?;
+    async fn counts(&self, id: OrderId) -> StoreResult<(Vec<(Stage, u32)>, u32)> {
+        let rows = query(
+            "SELECT stage, COUNT(*) AS number, COUNT(CASE WHEN reason = ? THEN 1 END) AS replaced FROM addressees \
+             WHERE deployment = ? GROUP BY stage",
+        )
+        .bind(enum_text(&Reason::OrderSuperseded)?)
+        .bind(id.0.as_slice())
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        let (mut counts, mut replaced) = (Vec::new(), 0);
+        for row in &rows {
+            let columns = Columns(row);
+            let stage: Stage = columns.enum_value("stage")?;
+            counts.push((stage, columns.small("number")?));
+            if stage == Stage::Failed {
+                replaced = columns.small("replaced")?;
+            }
+        }
         counts.sort_unstable();
-        Ok(counts)
+        Ok((counts, replaced))
     }
 
     async fn expected(&self, machine: MachineId) -> StoreResult<Vec<OrderId>> {

@@ -213,6 +213,10 @@ impl AddresseeRow {
             permitted: None,
         }
     }
+    /// Returns whether a newer deployment of the package took the machine over.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.stage == Stage::Failed && self.reason == Some(Reason::OrderSuperseded)
+    }
     /// Returns whether the machine has finished or failed.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Installed | Stage::Failed)

@@ -184,6 +184,13 @@ async fn a_newer_order_of_the_package_supersedes_the_older_for_the_machines_it_a
     assert!(reasons.contains(&(Stage::Installed, None)));
     assert!(reasons.contains(&(Stage::Failed, Some(Reason::OrderSuperseded))));
     assert_eq!(world.status(second).await.state, DeploymentState::Superseded);
+    assert_eq!(old.replaced, 1);
+    let listed: Vec<DeploymentStatus> = world.admin().await.get("/api/v1/deployments").await.unwrap();
+    assert_eq!(listed.iter().find(|one| one.id == first).unwrap().replaced, 1);
+    let refused = world.admin().await.post::<Deployed>(&format!("/api/v1/deployments/{first}/retry"), &()).await;
+    let detail = refused.as_ref().unwrap_err().1.detail.clone();
+    assert_refused(refused, StatusCode::CONFLICT, Reason::OrderSuperseded);
+    assert!(detail.contains(&third.short()), "{detail}");
     assert_eq!(
         (world.status(third).await.version.as_str(), world.status(third).await.state),
         ("1.2", DeploymentState::Running)

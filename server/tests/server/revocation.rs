@@ -1,6 +1,6 @@
 //! Tests of revocation: a revoked machine is cut off and stays out.
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, assert_refused};
 use banyan_proto::{
     ALPN_PEER, Reason,
     admin::{DeploymentState, Selection, Stage},
@@ -9,7 +9,7 @@ use banyan_proto::{
     peer::{Control, Hello},
 };
 use banyan_wire::tls::{Crl, SERVER_NAME};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -95,4 +95,19 @@ async fn a_deployment_does_not_wait_for_a_machine_that_is_revoked() {
     let alone = world.deploy("hello", Selection::All, 1).await;
     world.admin().await.post::<()>("/api/v1/machines/good/revoke", &()).await.unwrap();
     assert_eq!(world.status(alone).await.state, DeploymentState::Finished);
+}
+
+#[tokio::test]
+async fn a_revoked_machine_is_refused_as_a_target_with_words_that_lead_on() {
+    let mut world = World::new().await;
+    world.agent("good").await;
+    world.agent("bad").await;
+    world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
+    world.admin().await.post::<()>("/api/v1/machines/bad/revoke", &()).await.unwrap();
+    let refused = world.try_deploy("hello", Selection::Machines(vec!["bad".into()]), 1).await;
+    let detail = refused.as_ref().unwrap_err().1.detail.clone();
+    assert_refused(refused, StatusCode::UNPROCESSABLE_ENTITY, Reason::Revoked);
+    assert!(detail.contains("leave it out") && !detail.contains("readmit"), "{detail}");
+    let refused = world.admin().await.post::<()>("/api/v1/machines/bad/readmit", &()).await;
+    assert_refused(refused, StatusCode::CONFLICT, Reason::Revoked);
 }

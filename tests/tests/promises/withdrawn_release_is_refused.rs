@@ -50,6 +50,11 @@ fn machines_that_already_hold_a_withdrawn_release_refuse_it() {
         let output = network.command(arguments).output().expect("banyan can be run");
         assert_eq!(output.status.code(), Some(5), "{output:?}");
     }
+    for arguments in [&["deploy", "hello@2.0", "--to", "all"][..], &["retry", &deployment]] {
+        let output = network.command(arguments).output().expect("banyan can be run");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("hello 2.0 has been withdrawn by its publisher [withdrawn]"), "{said}");
+    }
     // A restart does not bring it back.
     network.kill_server();
     network.start_server();

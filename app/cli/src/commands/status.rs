@@ -86,8 +86,9 @@ fn format_deployments(all: &[DeploymentStatus], now: UnixSeconds) -> String {
     if all.is_empty() {
         return "no deployments yet; start one with `banyan deploy`".into();
     }
-    let mut rows =
-        vec![["DEPLOYMENT", "RELEASE", "STATE", "STARTED", "INSTALLED", "FAILED"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["DEPLOYMENT", "RELEASE", "STATE", "STARTED", "INSTALLED", "FAILED", "REPLACED"].map(str::to_owned).to_vec(),
+    ];
     for one in all {
         let at = |stage: Stage| one.counts.iter().find(|(at, _)| *at == stage).map_or(0, |(_, count)| *count);
         let total: u32 = one.counts.iter().map(|(_, count)| count).sum();
@@ -103,7 +104,8 @@ fn format_deployments(all: &[DeploymentStatus], now: UnixSeconds) -> String {
             state.into(),
             format_age(now.0.saturating_sub(one.accepted.0)),
             format!("{} of {total}", at(Stage::Installed)),
-            at(Stage::Failed).to_string(),
+            at(Stage::Failed).saturating_sub(one.replaced).to_string(),
+            one.replaced.to_string(),
         ]);
     }
     format_table(&rows)
@@ -117,12 +119,13 @@ mod tests {
     #[test]
     fn the_list_says_how_far_each_is() {
         let mut one = status(&[]);
-        one.counts = vec![(Stage::Installed, 6), (Stage::Failed, 1)];
+        one.counts = vec![(Stage::Installed, 6), (Stage::Failed, 3)];
+        one.replaced = 2;
         let text = format_deployments(&[one], UnixSeconds(1_700_000_060));
         let line = text.lines().nth(1).unwrap();
         assert_eq!(
             line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>(),
-            ["abababab", "hello 1.0", "running", "60 s ago", "6 of 7", "1"]
+            ["abababab", "hello 1.0", "running", "60 s ago", "6 of 9", "1", "2"]
         );
         assert!(format_deployments(&[], UnixSeconds(0)).contains("banyan deploy"));
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     deployment_tree::{
-        draw::{format_seconds, format_shares, stage_text, state_text},
+        draw::{format_seconds, format_shares, row_text, state_text},
         view::{ContentSources, MachineRow, Problem, TreeView},
     },
     output::format_count,
@@ -37,7 +37,7 @@ pub(super) fn describe_changes(before: Option<&TreeView>, now: &TreeView) -> Vec
 }
 
 fn describe_row(row: &MachineRow) -> String {
-    let mut line = format!("{}: {}", row.name, stage_text(row.stage));
+    let mut line = format!("{}: {}", row.name, row_text(row));
     if let Some(milliseconds) = row.installed_after {
         line.push_str(&format!(" after {}", format_seconds(milliseconds)));
     }

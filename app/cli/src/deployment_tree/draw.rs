@@ -47,6 +47,11 @@ pub(crate) fn stage_text(stage: Stage) -> &'static str {
     }
 }
 
+/// Returns the text for a machine's progress.
+pub(crate) fn row_text(row: &MachineRow) -> &'static str {
+    if row.is_replaced() { "replaced" } else { stage_text(row.stage) }
+}
+
 /// Returns the text for a deployment's state.
 pub(crate) fn state_text(state: DeploymentState) -> &'static str {
     match state {
@@ -101,6 +106,10 @@ fn format_summary(view: &TreeView, styler: &Styler) -> String {
     for (stage, count) in counts.into_iter().filter(|(stage, _)| *stage != Stage::Installed) {
         text.push_str(&format!(" · {count} {}", stage_text(stage)));
     }
+    match view.replaced() {
+        0 => {}
+        count => text.push_str(&format!(" · {count} replaced")),
+    }
     styler.bold(&text)
 }
 
@@ -149,7 +158,9 @@ fn format_row(row: &MachineRow, names: usize, styler: &Styler) -> String {
         }
         Stage::Expected | Stage::Receiving | Stage::Failed => rounded_percent(received, total),
     };
-    let stage = styler.stage(row.stage, &format!("{:<13}", stage_text(row.stage)));
+    // Nothing has gone wrong on a machine that a newer deployment took over.
+    let colour = if row.is_replaced() { Stage::Expected } else { row.stage };
+    let stage = styler.stage(colour, &format!("{:<13}", row_text(row)));
     let took = match row.installed_after {
         Some(milliseconds) => format_seconds(milliseconds),
         None => String::new(),
@@ -158,7 +169,7 @@ fn format_row(row: &MachineRow, names: usize, styler: &Styler) -> String {
         "{}{}{gap}  {} {share:>3}%  {stage} {took:>7}  {}",
         styler.dim(&rails),
         row.name,
-        styler.bar(share, row.stage),
+        styler.bar(share, colour),
         format_sources(&row.sources, styler)
     );
     let text = text.trim_end().to_owned();
@@ -167,7 +178,7 @@ fn format_row(row: &MachineRow, names: usize, styler: &Styler) -> String {
             // What is long is printed once, below the tree.
             let detail = detail.lines().next().filter(|line| (1..=MAX_DETAIL).contains(&measure_text_width(line)));
             let why = format!("{} [{}]", detail.unwrap_or(reason.for_admin().what), reason.code());
-            format!("{text}  {}", styler.problem(row.stage, &why))
+            format!("{text}  {}", styler.problem(colour, &why))
         }
         None => text,
     }
@@ -283,6 +294,22 @@ mod tests {
             "1 of 4 installed · 1 receiving · 1 waiting · 1 failed",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_machine_that_a_newer_deployment_took_over_has_not_failed() {
+        let mut status = example();
+        let [_, b, c, d] = status.addressees.as_mut_slice() else { panic!("four machines") };
+        (b.stage, b.reason) = (Stage::Failed, Some(Reason::OrderSuperseded));
+        (c.stage, c.reason) = (b.stage, b.reason);
+        (d.detail, c.detail) = (None, Some("replaced by deployment f9".into()));
+        let colour = TerminalFeatures { colour: true, ..TerminalFeatures::PLAIN };
+        let red = "\u{1b}[31m";
+        let lines = draw_tree(&TreeView::from_status(&status), TerminalFeatures::PLAIN);
+        assert_eq!(lines.last().unwrap(), "1 of 4 installed · 1 failed · 2 replaced");
+        let lines = draw_tree(&TreeView::from_status(&status), colour);
+        assert!(lines[4].contains("replaced") && !lines[4].contains(red), "{}", lines[4]);
+        assert!(lines[5].contains(red), "{}", lines[5]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(crate) fn status(plan: &[(&str, PlannedSource<'_>)]) -> DeploymentStatus {
         stripes: 1,
         server: id("server"),
         counts: vec![],
+        replaced: 0,
         server_sent: 0,
         addressees: plan.iter().map(addressee).collect(),
     }

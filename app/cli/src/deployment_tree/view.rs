@@ -55,6 +55,14 @@ pub(crate) struct MachineRow {
     pub(crate) installed_after: Option<u64>,
 }
 
+impl MachineRow {
+    /// Returns whether a newer deployment took the machine over, so that nothing has failed here.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.stage == Stage::Failed
+            && self.problem.as_ref().is_some_and(|problem| problem.reason == Reason::OrderSuperseded)
+    }
+}
+
 /// What holds a machine up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -104,7 +112,12 @@ impl TreeView {
             rows,
         }
     }
-    /// Returns how many machines are at each stage, in display order. Stages without machines are omitted.
+    /// Returns how many machines a newer deployment took over.
+    pub(crate) fn replaced(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_replaced()).count()
+    }
+    /// Returns how many machines are at each stage, in display order, without replaced ones. Stages without machines
+    /// are omitted.
     pub(crate) fn counts(&self) -> Vec<(Stage, usize)> {
         [
             Stage::Installed,
@@ -116,7 +129,7 @@ impl TreeView {
             Stage::Failed,
         ]
         .into_iter()
-        .map(|stage| (stage, self.rows.iter().filter(|row| row.stage == stage).count()))
+        .map(|stage| (stage, self.rows.iter().filter(|row| row.stage == stage && !row.is_replaced()).count()))
         .filter(|(_, count)| *count > 0)
         .collect()
     }

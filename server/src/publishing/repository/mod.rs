@@ -214,6 +214,16 @@ impl Repository {
         let list = self.list.as_ref().map(|list| &list.published);
         list.map(|list| (list.withdrawn.keys().cloned().collect(), list.last_withdrawal())).unwrap_or_default()
     }
+    /// Returns whether the package's release with this version has been withdrawn; any of its releases without one.
+    #[must_use]
+    pub fn has_withdrawn(&self, package: &str, version: Option<&str>) -> bool {
+        let Some(list) = self.list.as_ref().map(|list| &list.published) else { return false };
+        self.releases.iter().any(|(name, release)| {
+            list.withdrawn.contains_key(name)
+                && release.package == package
+                && version.is_none_or(|version| release.version == version)
+        })
+    }
     /// Returns the artifacts that only withdrawn releases have.
     #[must_use]
     pub fn only_withdrawn(&self) -> BTreeSet<Digest> {
