@@ -89,6 +89,8 @@ pub(crate) struct InstallEngine<'a> {
     machine_lock: Option<File>,
     /// How often the steps of the install in the journal began.
     begun: BegunSteps,
+    /// The same without what this process began.
+    begun_before: BegunSteps,
     /// Why the release is installed again although it is in place: its files do not work.
     repaired: Option<String>,
     _lock: File,
@@ -126,6 +128,7 @@ impl<'a> InstallEngine<'a> {
             log: OutputLog::default(),
             machine_lock: None,
             begun: BegunSteps::default(),
+            begun_before: BegunSteps::default(),
             repaired: None,
             _lock: lock,
         }
@@ -169,7 +172,10 @@ impl<'a> InstallEngine<'a> {
         // the journal still contains the intent, and the next start resumes from there.
         next.unwrap_or_else(|error| {
             let changed = self.layout.journal().exists();
-            if let Err(error) = journal::forget_begun(&self.layout) {
+            // This process ends with an answer, so no step has ended it. What ended others still counts.
+            if self.begun != self.begun_before
+                && let Err(error) = journal::set_begun(&self.layout, self.begun_before)
+            {
                 self.log.append_line(&error.to_string());
             }
             InstallState::Finished(error.to_outcome(!changed))
@@ -208,7 +214,7 @@ impl<'a> InstallEngine<'a> {
             let remembered = journal::recorded_failure(&self.layout, self.job.order, self.job.attempt)?;
             return Ok(remembered.map_or(InstallState::Detect, InstallState::Finished));
         };
-        self.begun = begun;
+        (self.begun, self.begun_before) = (begun, begun);
         self.log.append_line(&format!(
             "found an unfinished install of {} {}",
             intent.release.package, intent.release.version
@@ -446,8 +452,10 @@ impl<'a> InstallEngine<'a> {
                         journal::clear(&self.layout)?;
                         self.layout.clear_staging()?;
                         // This job begins again, and what it began before counts.
-                        let begun = if self.is_of_this_job(&intent) { self.begun } else { BegunSteps::default() };
-                        self.begun = BegunSteps { undo: 0, ..begun };
+                        let is_same = self.is_of_this_job(&intent);
+                        for begun in [&mut self.begun, &mut self.begun_before] {
+                            *begun = if is_same { BegunSteps { undo: 0, ..*begun } } else { BegunSteps::default() };
+                        }
                         Ok(InstallState::Detect)
                     }
                     Some(UndoCause { reason, detail }) if is_temporary(reason) => {
@@ -490,7 +498,7 @@ impl<'a> InstallEngine<'a> {
         }
         self.layout.clear_staging()?;
         journal::clear(&self.layout)?;
-        self.begun = BegunSteps::default();
+        (self.begun, self.begun_before) = Default::default();
         if self.is_of_this_job(intent) {
             return Ok(InstallState::Finished(outcome));
         }

@@ -195,12 +195,10 @@ pub(crate) fn read(layout: &Layout) -> Result<Option<(InstallIntent, Phase, Begu
     Ok(entry.map(|entry| (entry.intent, entry.phase, entry.begun)))
 }
 
-/// Forgets how often steps began: the install helper ends with an answer, so no step has ended it.
-pub(crate) fn forget_begun(layout: &Layout) -> Result<(), InstallError> {
+/// Sets how often steps began, if there is a journal.
+pub(crate) fn set_begun(layout: &Layout, begun: BegunSteps) -> Result<(), InstallError> {
     match read(layout)? {
-        Some((intent, phase, begun)) if begun != BegunSteps::default() => {
-            write(layout, &intent, &phase, BegunSteps::default())
-        }
+        Some((intent, phase, written)) if written != begun => write(layout, &intent, &phase, begun),
         _ => Ok(()),
     }
 }

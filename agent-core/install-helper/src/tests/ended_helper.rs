@@ -2,16 +2,16 @@
 
 use crate::{
     client::HelperError,
+    engine::InstallState,
     protocol::Outcome,
-    storage::{
-        journal::{self, BegunSteps},
-        layout::Layout,
-    },
+    storage::{journal, layout::Layout},
     tests::{
         deb_builder::{DebSpec, dpkg_deb, spec},
         deb_installs::{await_lock, can_install, give_shell, state},
         helper_process::{install, start},
-        test_machine::{NEWLY_INSTALLED, TestMachine, TestRelease, failed_and_restored, reason_to_wait},
+        test_machine::{
+            NEWLY_INSTALLED, TestMachine, TestRelease, UNLIMITED_SPACE, failed_and_restored, reason_to_wait,
+        },
     },
 };
 use banyan_proto::Reason;
@@ -171,21 +171,40 @@ async fn an_undo_that_ends_the_helper_is_given_up_after_three_times() {
 }
 
 #[test]
-fn a_step_that_is_put_off_does_not_count() {
+fn a_step_that_is_put_off_does_not_count_and_forgets_no_end() {
     let machine = TestMachine::new();
     let release = TestRelease::archive("1.0", 1);
     let layout = Layout::open(&machine.folders()).map_err(|error| error.to_string()).unwrap();
-    let begun = || journal::read(&layout).ok().flatten().map(|(_, _, begun)| begun);
-    let has_applied = (0..20).any(|steps| {
-        assert_eq!(machine.stop_after(steps, &release), None);
-        begun().is_some_and(|begun| begun.apply == 1)
-    });
-    assert!(has_applied);
-    // The disk of the packages is gone for a while.
-    fs::rename(&machine.root, machine.path("gone")).unwrap();
-    assert_eq!(reason_to_wait(&machine.install(&release).outcome), Reason::PlaceMissing);
-    assert_eq!(begun(), Some(BegunSteps::default()));
-    fs::rename(machine.path("gone"), &machine.root).unwrap();
+    let applied = || journal::read(&layout).ok().flatten().map(|(_, _, begun)| begun.apply);
+    let is_missing = |outcome: &Outcome| reason_to_wait(outcome) == Reason::PlaceMissing;
+    // The disk of the packages goes while they are unpacked.
+    let away = || fs::rename(&machine.root, machine.path("gone")).unwrap();
+    let back = || fs::rename(machine.path("gone"), &machine.root).unwrap();
+    let unpack = || {
+        let mut engine = machine.engine(&machine.job(&release), &release, &UNLIMITED_SPACE);
+        let mut state = InstallState::Recover;
+        while !matches!(state, InstallState::Apply(_, 1)) {
+            state = engine.step(state);
+        }
+        (engine, state)
+    };
+    for ended in 0..2 {
+        let (mut engine, state) = unpack();
+        assert_eq!(applied(), Some(ended + 1));
+        away();
+        let InstallState::Finished(outcome) = engine.step(state) else { panic!("it went on without the disk") };
+        assert!(is_missing(&outcome), "{outcome:?}");
+        assert_eq!(applied(), Some(ended), "an attempt that was put off counts");
+        drop(engine);
+        back();
+        // One that is ended counts, and stays counted while the disk is away.
+        drop(unpack());
+        away();
+        let outcome = machine.install(&release).outcome;
+        assert!(is_missing(&outcome), "{outcome:?}");
+        assert_eq!(applied(), Some(ended + 1), "an end was forgotten");
+        back();
+    }
     assert_eq!(machine.install(&release).outcome, NEWLY_INSTALLED);
 }
 
