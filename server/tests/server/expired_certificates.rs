@@ -141,15 +141,12 @@ async fn an_expired_certificate_of_another_ca_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_machine_that_the_server_does_not_know_gets_no_answer() {
+async fn a_machine_that_the_server_does_not_know_gets_only_a_refusal() {
     let world = World::new().await;
     let stranger = Agent { id: MachineId::random(), ..world.agent("a").await };
-    let old = aged(&world, stranger, DAY);
-    let answered = match old.open().await {
-        Ok(mut session) => session.raw(hyper::Method::POST, "/v1/renew", b"{}".to_vec()).await.is_ok(),
-        Err(_) => false,
-    };
-    assert!(!answered);
+    let mut session = aged(&world, stranger, DAY).open().await.unwrap();
+    let (status, _) = session.raw(hyper::Method::POST, "/v1/renew", b"{}".to_vec()).await.unwrap();
+    assert_eq!(status, hyper::StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
