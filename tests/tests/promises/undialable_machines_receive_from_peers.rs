@@ -43,7 +43,9 @@ fn deploy(undialable: u8, waits: bool) -> DeploymentStatus {
 fn when_half_cannot_be_dialled_the_server_sends_one_copy_and_a_half_at_most() {
     deploy(0, true);
     let status = deploy(MACHINES / 2, true);
-    assert!(2 * status.server_sent <= 3 * status.size, "the server sent {} of {}", status.server_sent, status.size);
+    // One machine may come to the server before its parent knows the order: then one of the two stripes is sent twice.
+    let most = status.size * 3 / 2 + status.size / 100;
+    assert!(status.server_sent <= most, "the server sent {} of {}", status.server_sent, status.size);
 }
 
 #[test]
