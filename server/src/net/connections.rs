@@ -80,14 +80,14 @@ pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
 /// What is known about a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Unproved(Unproved),
+    UnprovedKind(UnprovedKind),
     Machine(MachineId),
     Administrator,
 }
 
 /// What a caller that has proved nothing has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unproved {
+enum UnprovedKind {
     /// Nothing: it has just connected.
     Arrival,
     /// It announces an administrator.
@@ -173,16 +173,16 @@ struct OpenConnections {
 }
 
 impl OpenConnections {
-    fn unproved(&mut self, kind: Unproved) -> &mut UnprovedCallers {
+    fn unproved(&mut self, kind: UnprovedKind) -> &mut UnprovedCallers {
         match kind {
-            Unproved::Arrival => &mut self.arrivals,
-            Unproved::Announced => &mut self.announced,
-            Unproved::Stranger => &mut self.strangers,
+            UnprovedKind::Arrival => &mut self.arrivals,
+            UnprovedKind::Announced => &mut self.announced,
+            UnprovedKind::Stranger => &mut self.strangers,
         }
     }
     /// Frees the place of a caller that has proved who it is.
     fn remove_unproved(&mut self, kind: Kind, number: u64) {
-        if let Kind::Unproved(kind) = kind {
+        if let Kind::UnprovedKind(kind) = kind {
             self.unproved(kind).remove(number);
         }
     }
@@ -236,13 +236,13 @@ impl Connections {
         let number = open.next;
         open.arrivals.add(number, network, cut.clone())?;
         drop(open);
-        let kind = Mutex::new(Kind::Unproved(Unproved::Arrival));
+        let kind = Mutex::new(Kind::UnprovedKind(UnprovedKind::Arrival));
         Ok(Place { connections: self.clone(), network, kind, number, cut })
     }
     /// Cuts a slow caller that has proved nothing, because the system has no more open files.
     pub(crate) fn make_room(&self) {
         let mut open = self.lock();
-        for kind in [Unproved::Arrival, Unproved::Stranger, Unproved::Announced] {
+        for kind in [UnprovedKind::Arrival, UnprovedKind::Stranger, UnprovedKind::Announced] {
             if open.unproved(kind).cut_slow(|_| true) {
                 return;
             }
@@ -271,11 +271,11 @@ impl Place {
     }
     /// Returns whether the caller has proved nothing yet.
     pub(crate) fn is_unproved(&self) -> bool {
-        matches!(*self.kind(), Kind::Unproved(_))
+        matches!(*self.kind(), Kind::UnprovedKind(_))
     }
     /// Returns whether the caller announces an administrator and has not proved it.
     pub(crate) fn is_announced(&self) -> bool {
-        *self.kind() == Kind::Unproved(Unproved::Announced)
+        *self.kind() == Kind::UnprovedKind(UnprovedKind::Announced)
     }
     /// Moves the connection to the places of those that announce an administrator, or to the strangers': its first
     /// message has arrived.
@@ -285,11 +285,11 @@ impl Place {
         if self.cut.is_cancelled() {
             return Err(TooMany::Strangers);
         }
-        let shown = if announces_administrator { Unproved::Announced } else { Unproved::Stranger };
-        if *kind == Kind::Unproved(Unproved::Arrival) {
+        let shown = if announces_administrator { UnprovedKind::Announced } else { UnprovedKind::Stranger };
+        if *kind == Kind::UnprovedKind(UnprovedKind::Arrival) {
             open.unproved(shown).add(self.number, self.network, self.cut.clone())?;
             open.arrivals.remove(self.number);
-            *kind = Kind::Unproved(shown);
+            *kind = Kind::UnprovedKind(shown);
         }
         Ok(())
     }
@@ -318,7 +318,7 @@ impl Place {
     pub(crate) fn become_administrator(&self) {
         let mut open = self.connections.lock();
         let mut kind = self.kind();
-        if matches!(*kind, Kind::Unproved(_)) && open.administrators < open.places.administrators {
+        if matches!(*kind, Kind::UnprovedKind(_)) && open.administrators < open.places.administrators {
             open.remove_unproved(*kind, self.number);
             open.administrators += 1;
             *kind = Kind::Administrator;
@@ -330,7 +330,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         match *self.kind() {
-            Kind::Unproved(kind) => open.unproved(kind).remove(self.number),
+            Kind::UnprovedKind(kind) => open.unproved(kind).remove(self.number),
             Kind::Administrator => open.administrators -= 1,
             Kind::Machine(id) => {
                 open.machine_connections -= 1;

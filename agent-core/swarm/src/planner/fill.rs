@@ -15,7 +15,7 @@ pub(super) type Gates = Vec<Vec<Option<usize>>>;
 
 /// A machine of a class at its position.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Filled {
+pub(super) struct PlacedMember {
     /// Its place in the class.
     pub(super) at: usize,
     /// The member above it; `None` for the sender of the whole tree.
@@ -27,20 +27,20 @@ fn can_be_dialled(members: &[Member], parent: Option<usize>) -> bool {
 }
 
 /// Fills one tree.
-pub(super) fn fill(members: &[Member], class: &[usize], order: &Order, gates: &[Option<usize>]) -> Vec<Filled> {
+pub(super) fn fill(members: &[Member], class: &[usize], order: &Order, gates: &[Option<usize>]) -> Vec<PlacedMember> {
     let is_plain = |&member: &usize| members[member].is_dialable && members[member].is_dialable_outside;
     if class.iter().all(is_plain) && gates.iter().all(|&gate| can_be_dialled(members, gate)) {
         return fill_in_order(class, order, gates);
     }
-    let mut filling = Filling::new(members, class, order, gates);
+    let mut filling = PositionFiller::new(members, class, order, gates);
     std::iter::from_fn(|| filling.next()).collect()
 }
 
-fn fill_in_order(class: &[usize], order: &Order, gates: &[Option<usize>]) -> Vec<Filled> {
+fn fill_in_order(class: &[usize], order: &Order, gates: &[Option<usize>]) -> Vec<PlacedMember> {
     let mut open: VecDeque<Option<usize>> = gates.iter().copied().collect();
     let mut filled = Vec::new();
     for &(at, children) in order {
-        filled.extend(open.pop_front().map(|parent| Filled { at, parent }));
+        filled.extend(open.pop_front().map(|parent| PlacedMember { at, parent }));
         open.extend((0..children).map(|_| Some(class[at])));
     }
     filled
@@ -48,20 +48,20 @@ fn fill_in_order(class: &[usize], order: &Order, gates: &[Option<usize>]) -> Vec
 
 /// A free position. Those nearer to the top have lower numbers.
 #[derive(Debug, Clone, Copy)]
-struct Free {
+struct FreePosition {
     number: usize,
     parent: Option<usize>,
 }
 
 /// Those who wait for a position.
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingMembers {
     /// Those with children.
     inner: VecDeque<(usize, u8)>,
     leaves: VecDeque<(usize, u8)>,
 }
 
-impl Waiting {
+impl WaitingMembers {
     fn len(&self) -> usize {
         self.inner.len() + self.leaves.len()
     }
@@ -70,26 +70,26 @@ impl Waiting {
     }
 }
 
-struct Filling<'a> {
+struct PositionFiller<'a> {
     members: &'a [Member],
     class: &'a [usize],
-    dialable: Waiting,
-    others: Waiting,
+    dialable: WaitingMembers,
+    others: WaitingMembers,
     /// Free positions below those who can be dialled, and below the others.
-    below_dialable: VecDeque<Free>,
-    below_others: VecDeque<Free>,
+    below_dialable: VecDeque<FreePosition>,
+    below_others: VecDeque<FreePosition>,
     /// How many positions below those who can be dialled are left over when all the others have one.
     slack: isize,
     number: usize,
 }
 
-impl<'a> Filling<'a> {
+impl<'a> PositionFiller<'a> {
     fn new(members: &'a [Member], class: &'a [usize], order: &Order, gates: &[Option<usize>]) -> Self {
         let mut filling = Self {
             members,
             class,
-            dialable: Waiting::default(),
-            others: Waiting::default(),
+            dialable: WaitingMembers::default(),
+            others: WaitingMembers::default(),
             below_dialable: VecDeque::new(),
             below_others: VecDeque::new(),
             slack: slack(members, class, order, gates),
@@ -105,16 +105,17 @@ impl<'a> Filling<'a> {
     }
     fn open(&mut self, parent: Option<usize>) {
         self.number += 1;
-        let free = Free { number: self.number, parent };
+        let free = FreePosition { number: self.number, parent };
         let queue = match can_be_dialled(self.members, parent) {
             true => &mut self.below_dialable,
             false => &mut self.below_others,
         };
         queue.push_back(free);
     }
-    fn next(&mut self) -> Option<Filled> {
-        let is_first =
-            |free: &Free, others: &VecDeque<Free>| others.front().is_none_or(|other| free.number < other.number);
+    fn next(&mut self) -> Option<PlacedMember> {
+        let is_first = |free: &FreePosition, others: &VecDeque<FreePosition>| {
+            others.front().is_none_or(|other| free.number < other.number)
+        };
         let takes_other = self.below_others.front().is_some_and(|free| is_first(free, &self.below_dialable));
         let suits = self.dialable.len() > 0 || self.below_dialable.is_empty();
         let (parent, (at, children)) = if takes_other && suits || self.below_dialable.is_empty() {
@@ -125,7 +126,7 @@ impl<'a> Filling<'a> {
             (free.parent, self.pick_below_dialable(free.parent)?)
         };
         (0..children).for_each(|_| self.open(Some(self.class[at])));
-        Some(Filled { at, parent })
+        Some(PlacedMember { at, parent })
     }
     /// Picks a machine for a position below one that can be dialled, or below the sender of the whole tree.
     fn pick_below_dialable(&mut self, parent: Option<usize>) -> Option<(usize, u8)> {
