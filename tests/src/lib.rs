@@ -6,6 +6,8 @@ pub mod evil_agent;
 #[cfg(target_os = "linux")]
 pub mod fake_clock;
 pub mod inspecting_proxy;
+#[cfg(target_os = "linux")]
+pub mod nginx;
 pub mod process_cost;
 pub mod programs;
 pub mod session_user;

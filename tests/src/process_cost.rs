@@ -49,6 +49,16 @@ impl fmt::Display for Memory {
     }
 }
 
+/// Returns the most resident memory that the process has had so far (bytes).
+///
+/// # Panics
+/// When the process does not exist.
+#[must_use]
+pub fn peak_memory(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");
+    field(&status, "VmHWM:")
+}
+
 /// How often each thread of a process has gone to sleep voluntarily, which equals how often it woke up.
 #[derive(Debug, Clone, Default)]
 pub struct WakeUps(BTreeMap<OsString, u64>);
@@ -85,6 +95,16 @@ pub fn ticks(id: u32) -> u64 {
     ticks_in(&stat)
 }
 
+/// Returns the same for the processes that it started and that have ended.
+///
+/// # Panics
+/// When the process does not exist.
+#[must_use]
+pub fn children_ticks(id: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("the process runs");
+    sum_of_two(&stat, 13)
+}
+
 /// Returns the same for the threads of a process whose names begin so, without those that have ended.
 ///
 /// # Panics
@@ -98,8 +118,13 @@ pub fn ticks_of_threads(id: u32, name: &str) -> u64 {
 
 /// Reads the fields utime and stime (proc(5)).
 fn ticks_in(stat: &str) -> u64 {
+    sum_of_two(stat, 11)
+}
+
+/// Adds two fields of a stat file, of which `before` others stand between its name and the first.
+fn sum_of_two(stat: &str, before: usize) -> u64 {
     let after = stat.rsplit_once(')').expect("the stat file contains a name").1;
-    after.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
+    after.split_whitespace().skip(before).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
 }
 
 /// Converts bytes to MiB.
