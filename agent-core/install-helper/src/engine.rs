@@ -341,6 +341,9 @@ impl<'a> InstallEngine<'a> {
     fn stage(&mut self) -> Result<InstallState, InstallError> {
         let to = self.staged_path();
         staging::copy_verified(&self.artifact, &to, self.job.release.size, self.job.release.artifact)?;
+        if self.method()?.needs_copy_after_crash() {
+            staging::sync(&to)?;
+        }
         Ok(InstallState::Inspect)
     }
 

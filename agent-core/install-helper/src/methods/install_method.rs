@@ -68,6 +68,10 @@ pub(crate) trait InstallMethod {
     fn lock_machine(&self) -> Result<Option<File>, InstallError> {
         Ok(None)
     }
+    /// Whether an interrupted install goes on with the staged artifact, which must survive a power cut then.
+    fn needs_copy_after_crash(&self) -> bool {
+        true
+    }
     /// Reads the staged artifact from end to end, refuses unsafe content and returns the plan. Changes nothing.
     fn inspect(
         &self,

@@ -9,7 +9,10 @@ use crate::{
 use banyan_proto::{Digest, Reason};
 use std::{fs::File, io::Write, path::Path};
 
-/// Copies `size` bytes from the handle to `to` and syncs them. A wrong length or hash leaves no copy.
+/// How much is read, hashed and written at once (bytes). It stays in the processor's cache in between.
+const COPY_BYTES: usize = 128 << 10;
+
+/// Copies `size` bytes from the handle to `to`. A wrong length or hash leaves no copy.
 pub(crate) fn copy_verified(source: &File, to: &Path, size: u64, expected: Digest) -> Result<(), InstallError> {
     remove_path(to)?;
     let copied = copy(source, to, size, expected);
@@ -23,7 +26,7 @@ fn copy(source: &File, to: &Path, size: u64, expected: Digest) -> Result<(), Ins
     let reading = || "reading the artifact from the handle".to_owned();
     let writing = || format!("writing {}", to.display());
     let mut target = sys::create_private_file(to).context(writing)?;
-    let (mut hasher, mut buffer, mut length) = (blake3::Hasher::new(), vec![0; 256 << 10], 0_u64);
+    let (mut hasher, mut buffer, mut length) = (blake3::Hasher::new(), vec![0; COPY_BYTES], 0_u64);
     // Stops at the first piece beyond `size`, so that an endless file is not read.
     while length <= size {
         let count = sys::read_at(source, &mut buffer, length).context(reading)?;
@@ -39,7 +42,13 @@ fn copy(source: &File, to: &Path, size: u64, expected: Digest) -> Result<(), Ins
         let detail = format!("expected {size} bytes with BLAKE3 {expected}, found {length} or more with {found}");
         return Err(InstallError::new(Reason::BadArtifact, detail));
     }
-    target.sync_all().context(writing)
+    Ok(())
+}
+
+/// Makes the copy survive a power cut.
+pub(crate) fn sync(staged: &Path) -> Result<(), InstallError> {
+    let synced = File::options().write(true).open(staged).and_then(|file| file.sync_all());
+    synced.context(|| format!("syncing {}", staged.display()))
 }
 
 /// Whether a copy from an earlier run is still intact.

@@ -3,6 +3,7 @@
 //! The previous version's folder is kept for rollback, with a few older ones, and with those that processes still use.
 //! Undoing a release removes its folder.
 
+mod early_sync;
 mod old_versions;
 mod package_folders;
 #[cfg(test)]
@@ -72,6 +73,11 @@ impl InstallMethod for ArchiveMethod {
 
     fn target_folder(&self) -> PathBuf {
         self.packages.clone()
+    }
+
+    /// An interrupted install is undone and begins again, with a new copy.
+    fn needs_copy_after_crash(&self) -> bool {
+        false
     }
 
     fn inspect(

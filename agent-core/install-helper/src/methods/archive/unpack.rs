@@ -1,6 +1,7 @@
 //! The two passes over an archive: validate everything, then write. Writing goes through a capability for the target
 //! folder (`cap-std`), so even a path that the validation let through by mistake cannot escape it.
 
+use super::early_sync::EarlySync;
 use crate::{
     error::{InstallError, IoContext},
     sys,
@@ -59,7 +60,10 @@ pub(super) fn unpack(source: Source<'_>, into: &Path) -> Result<(), InstallError
 
 /// Writes a new file and leaves holes instead of zeros, which take neither time nor room on most disks. Zeros at the end
 /// are left out.
-struct HoleWriter(fs::File);
+struct HoleWriter {
+    file: fs::File,
+    early_sync: Option<EarlySync>,
+}
 
 impl Write for HoleWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -67,13 +71,17 @@ impl Write for HoleWriter {
         const MIN_HOLE_BYTES: usize = 4096;
         let part = &bytes[..bytes.len().min(ZEROS.len())];
         if part.len() < MIN_HOLE_BYTES || *part != ZEROS[..part.len()] {
-            return self.0.write(part);
+            let count = self.file.write(part)?;
+            if let Some(early_sync) = &mut self.early_sync {
+                early_sync.on_written(count as u64);
+            }
+            return Ok(count);
         }
-        self.0.seek_relative(i64::try_from(part.len()).unwrap_or_default())?;
+        self.file.seek_relative(i64::try_from(part.len()).unwrap_or_default())?;
         Ok(part.len())
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
     }
 }
 
@@ -154,10 +162,13 @@ impl TreeWriter {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         let opened = self.replacing(path, || self.folder.open_with(path.as_str(), &options));
-        let mut writer = HoleWriter(opened.context(context)?.into_std());
+        let file = opened.context(context)?.into_std();
+        let early_sync = EarlySync::start(&file, size).context(context)?;
+        let mut writer = HoleWriter { file, early_sync };
         let write_error = |source| InstallError::Io { context: context(), source };
         let head = copy_exactly(content, &mut writer, path, size, write_error)?;
-        let HoleWriter(file) = writer;
+        let HoleWriter { file, early_sync } = writer;
+        early_sync.map_or(Ok(()), EarlySync::finish).context(context)?;
         file.set_len(size).context(context)?;
         if let Some(mode) = sys::unpacked_mode(executable.unwrap_or_else(|| is_program(&head))) {
             file.set_permissions(mode).context(context)?;
