@@ -27,7 +27,8 @@ pub(crate) fn software() -> String {
 
 /// Returns size and free space of the disk that contains a folder; `None` when the system does not report them.
 pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
-    sys::disk_space(folder)
+    let disk = fs4::statvfs(folder).ok()?;
+    Some(DiskSpace { free: disk.available_space(), size: disk.total_space() })
 }
 
 /// Returns how many bytes of the disk a file takes; 0 if there is no such file.

@@ -24,7 +24,6 @@ mod api;
 pub mod cli;
 mod deadline_clock;
 mod deployments;
-mod disk_space;
 mod identity;
 mod long_work;
 mod machines;

@@ -48,6 +48,7 @@ pub fn main() -> ExitCode {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     sys::reset_umask();
     sys::limit_open_files();
+    sys::fail_beyond_file_size_limit();
     let parsed = Arguments::parse(arguments).and_then(|arguments| Ok((arguments.folders()?, arguments.into_task()?)));
     let (folders, task) = match parsed {
         Ok(parsed) => parsed,

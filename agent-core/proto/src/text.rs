@@ -84,6 +84,7 @@ pub fn disk_advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind as Kind;
     match error.kind() {
         Kind::StorageFull | Kind::QuotaExceeded => "free some space",
+        Kind::FileTooLarge => "raise the limit of file sizes (`ulimit -f`, LimitFSIZE), or choose another disk",
         Kind::ReadOnlyFilesystem => "mount the disk writable, or choose another folder",
         Kind::PermissionDenied => "start the program as the user that owns it, or give it to that user (chown)",
         Kind::AlreadyExists | Kind::NotADirectory => "a file is in the place of a folder; choose another folder",

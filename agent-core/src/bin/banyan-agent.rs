@@ -1,7 +1,7 @@
 //! The agent as a service, without GUI, server or signing code.
 
 use agent_core::{cli::Args, startup::run};
-use banyan_wire::logging;
+use banyan_wire::{file_size, logging};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ struct Command {
 }
 
 fn main() -> ExitCode {
+    file_size::fail_beyond_limit();
     let command = Command::parse();
     logging::start();
     let ended =

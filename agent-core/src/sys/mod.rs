@@ -3,12 +3,12 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub(crate) use unix::{create_folder, disk_space, owner_only, stored_bytes, termination_request};
+pub(crate) use unix::{create_folder, owner_only, stored_bytes, termination_request};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
-pub(crate) use other::{create_folder, disk_space, owner_only, stored_bytes, termination_request};
+pub(crate) use other::{create_folder, owner_only, stored_bytes, termination_request};
 
 #[cfg(target_os = "linux")]
 mod events_linux;

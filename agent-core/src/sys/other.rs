@@ -1,20 +1,10 @@
 //! Windows.
 
-use banyan_schedule::DiskSpace;
 use std::{
     fs::{self, OpenOptions},
     io,
     path::Path,
 };
-
-/// Returns size and free space of the disk that contains a folder; `None` when the system does not report them.
-pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
-    let folder = folder.canonicalize().ok()?;
-    let disks = sysinfo::Disks::new_with_refreshed_list();
-    let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
-    let disk = holding.max_by_key(|disk| disk.mount_point().as_os_str().len())?;
-    Some(DiskSpace { free: disk.available_space(), size: disk.total_space() })
-}
 
 /// Returns how many bytes of the disk a file takes: its length, because holes are not known.
 pub(crate) fn stored_bytes(found: &fs::Metadata) -> u64 {

@@ -1,6 +1,5 @@
 //! Linux and macOS.
 
-use banyan_schedule::DiskSpace;
 use std::{
     fs::{self, OpenOptions, Permissions},
     io,
@@ -8,14 +7,6 @@ use std::{
     path::Path,
 };
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Returns size and free space of the disk that contains a folder; `None` when the system does not report them.
-pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
-    // Ask the file system itself: tables of mounted disks omit some kinds.
-    let about = nix::sys::statvfs::statvfs(folder).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(about.fragment_size());
-    Some(DiskSpace { free: bytes(about.blocks_available()), size: bytes(about.blocks()) })
-}
 
 /// Returns how many bytes of the disk a file takes. Its holes take none.
 pub(crate) fn stored_bytes(found: &fs::Metadata) -> u64 {

@@ -67,7 +67,7 @@ impl OrderNotes {
             Event::Waits { reason, detail } => {
                 self.is_installing = false;
                 let stage = match reason {
-                    Reason::NoSource | Reason::DiskFull | Reason::DiskFailed => Stage::Receive,
+                    Reason::NoSource | Reason::DiskFull | Reason::FileTooLarge | Reason::DiskFailed => Stage::Receive,
                     _ => Stage::Install,
                 };
                 let since = self.waits.as_ref().filter(|wait| wait.reason == *reason).map_or(at, |wait| wait.since);

@@ -21,6 +21,7 @@ pub mod bandwidth_yield;
 mod chunk_log;
 pub mod connection;
 pub mod content;
+pub mod file_size;
 pub mod forward;
 mod frame_limits;
 pub mod host;

@@ -17,6 +17,7 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    banyan_wire::file_size::fail_beyond_limit();
     match cli::Cli::parse().run() {
         Ok(exit) => exit,
         Err(failure) => {

@@ -1,6 +1,6 @@
 //! The program `banyan-server`: runs the server without the rest of the command line.
 
-use banyan_wire::logging;
+use banyan_wire::{file_size, logging};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    file_size::fail_beyond_limit();
     let cli = Cli::parse();
     logging::start();
     let ran = tokio::runtime::Builder::new_multi_thread()

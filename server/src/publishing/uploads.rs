@@ -4,7 +4,7 @@
 //! sends only the rest. One upload of an artifact runs at a time. Interrupted ones are bounded in bytes and age.
 
 use crate::{
-    disk_space, private_files,
+    private_files,
     publishing::artifacts::ArtifactStore,
     refusal::Refusal,
     work_progress::{self, WorkProgress},
@@ -86,6 +86,10 @@ impl ActiveUpload {
             self.uploads.keep_interrupted(0);
             return Refusal::disk_full();
         }
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            let detail = "the server may not write a file of this size";
+            return Refusal::new(StatusCode::INSUFFICIENT_STORAGE, Reason::FileTooLarge, detail);
+        }
         Refusal::internal(&format!("artifact store: {error}"))
     }
 }
@@ -115,7 +119,7 @@ impl Uploads {
     }
     /// Returns the free space (bytes) on the disk that uploads go to; `None` when it is unknown.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
-        disk_space::free_bytes(self.artifacts.folder())
+        fs4::available_space(self.artifacts.folder()).ok()
     }
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<AtomicU64>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)

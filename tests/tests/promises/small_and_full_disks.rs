@@ -1,5 +1,5 @@
 //! Verifies that an agent works on a small disk, and that a full one is named with its place, waited for, and enough
-//! once there is room. The disks are real, so these tests need root.
+//! once there is room. The disks are real, so these tests need root. So does a limit of file sizes.
 
 use banyan_proto::{
     Reason,
@@ -102,4 +102,24 @@ fn a_disk_that_fills_up_during_a_transfer_is_waited_for() {
         .wait_for_status(&deployment, "the machine no longer says so", |status| status.addressees[0].reason.is_none());
     network.tell(0, &slow(None));
     network.wait_for_status(&deployment, "it is installed once there is room", is_finished);
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_named_and_waited_for() {
+    let network = TestNetwork::start(1);
+    let agent = network.service(0).expect("the agent runs").id().to_string();
+    let limit = |bytes: &str| {
+        let limited = std::process::Command::new("prlimit")
+            .args(["--pid", &agent, &format!("--fsize={bytes}:unlimited")])
+            .status();
+        assert!(limited.expect("prlimit can be started").success());
+    };
+    limit("1000000");
+    network.publish("hello", "1.0", 5_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_for_status(&deployment, "the machine says that the file is too large", |status| {
+        status.addressees[0].reason == Some(Reason::FileTooLarge)
+    });
+    limit("unlimited");
+    network.wait_for_status(&deployment, "it is installed once the limit is raised", is_finished);
 }

@@ -56,7 +56,8 @@ pub(crate) fn is_temporary(reason: Reason) -> bool {
     // The agent fetches a new install permit and new metadata before it sends the job again.
     let renewed = matches!(reason, Reason::WaitsForPermit | Reason::ClockWrong | Reason::MetadataExpired);
     let of_places = matches!(reason, Reason::ReadOnly | Reason::NoExec | Reason::PlaceMissing | Reason::PlaceTaken);
-    renewed || of_places || reason == Reason::DiskFull || reason == Reason::PackageManagerBusy
+    let of_room = matches!(reason, Reason::DiskFull | Reason::FileTooLarge);
+    renewed || of_places || of_room || reason == Reason::PackageManagerBusy
 }
 
 /// Adds what was attempted to an error of the operating system.

@@ -26,7 +26,7 @@ pub(crate) struct RealDisks;
 
 impl FreeSpace for RealDisks {
     fn free_bytes(&self, at: &Path) -> io::Result<u64> {
-        sys::free_bytes(at)
+        fs4::available_space(at)
     }
     fn free_files(&self, at: &Path) -> io::Result<Option<u64>> {
         sys::free_files(at)

@@ -141,13 +141,6 @@ pub(crate) fn unpacked_mode(executable: bool) -> Option<Permissions> {
     Some(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
-/// Returns the bytes free for this user on the disk that contains `at`.
-pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
-    let disk = statvfs(at)?;
-    #[expect(clippy::useless_conversion, reason = "the counters are 32 bits wide on some systems")]
-    Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
-}
-
 /// Returns how many more files can be created on the disk that contains `at`; `None` where there is no limit.
 pub(crate) fn free_files(at: &Path) -> io::Result<Option<u64>> {
     let disk = statvfs(at)?;
@@ -290,16 +283,19 @@ pub(crate) fn script_processes(_child: &Child) -> Vec<i32> {
     Vec::new()
 }
 
-/// Returns a program of this name that works with these variables and arguments, in this view of the file systems.
+/// Returns a program of this name that works with this variable and these arguments, in this view of the file systems
+/// and below the same root folder.
 #[cfg(target_os = "linux")]
 pub(crate) fn find_program(name: &str, variable: &str, has_arguments: impl Fn(&[&str]) -> bool) -> Option<i32> {
     let view = |id: &dyn std::fmt::Display| fs::read_link(format!("/proc/{id}/ns/mnt")).ok();
     let read = |id: i32, file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
-    let own_view = view(&"self");
+    let root = |id: &dyn std::fmt::Display| fs::read_link(format!("/proc/{id}/root")).ok();
+    let (own_view, own_root) = (view(&"self"), root(&"self"));
     let is_it = |process: &ProcessEntry| {
         let (variables, arguments) = (read(process.id, "environ"), read(process.id, "cmdline"));
         process.name == name
             && view(&process.id) == own_view
+            && root(&process.id) == own_root
             && variables.split('\0').any(|one| one == variable)
             && has_arguments(&arguments.split('\0').collect::<Vec<_>>())
     };
@@ -323,6 +319,13 @@ pub(crate) fn end_processes(ids: &[i32], kill: bool) {
 /// Whether one of the processes is still there.
 pub(crate) fn is_any_alive(ids: &[i32]) -> bool {
     ids.iter().any(|id| nix::sys::signal::kill(Pid::from_raw(*id), None).is_ok())
+}
+
+/// Lets a write beyond the limit of file sizes fail with an error, instead of ending this process with a signal. Programs
+/// that it starts begin with no signal blocked.
+pub(crate) fn fail_beyond_file_size_limit() {
+    // A signal number is valid.
+    let _ = nix::sys::signal::SigSet::from(Signal::SIGXFSZ).thread_block();
 }
 
 /// Lowers the limit of open files to the usual one. The agent raises its own, which this process inherits; programs that

@@ -86,20 +86,6 @@ pub(crate) fn unpacked_mode(_executable: bool) -> Option<Permissions> {
     None
 }
 
-/// Returns the bytes free on the disk that contains `at`.
-pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
-    // sysinfo reports mount points without the `\\?\` that the resolved path has.
-    let resolved = fs::canonicalize(at)?;
-    let plain = PathBuf::from(resolved.to_string_lossy().trim_start_matches(r"\\?\"));
-    let disks = sysinfo::Disks::new_with_refreshed_list();
-    let holder = disks
-        .list()
-        .iter()
-        .filter(|disk| plain.starts_with(disk.mount_point()))
-        .max_by_key(|disk| disk.mount_point().as_os_str().len());
-    holder.map(sysinfo::Disk::available_space).ok_or_else(|| io::Error::other("no disk of that name is mounted"))
-}
-
 /// Returns the version folder to which `current` points. It is a small file with the folder's name: links need a
 /// privilege that a personal install helper lacks, and a junction cannot be replaced atomically.
 pub(crate) fn read_current(package: &Path) -> io::Result<Option<String>> {
@@ -133,6 +119,9 @@ pub(crate) fn set_process_group(command: &mut Command) {
 pub(crate) fn free_files(_at: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
+
+/// Does nothing: this system has no limit of file sizes.
+pub(crate) fn fail_beyond_file_size_limit() {}
 
 /// Returns a number for the disk that contains `at`: all folders of one job are on one disk here.
 pub(crate) fn disk_of(_at: &Path) -> io::Result<u64> {

@@ -69,6 +69,7 @@ macro_rules! reasons {
                 use std::io::ErrorKind;
                 match error.kind() {
                     ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull,
+                    ErrorKind::FileTooLarge => Self::FileTooLarge,
                     ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
                     ErrorKind::NotFound | ErrorKind::NotADirectory => Self::PlaceMissing,
                     _ => Self::DiskFailed,

@@ -224,6 +224,11 @@ reasons! {
             => "free some space; the update then continues automatically",
         user: "there isn't enough free disk space"
             => "free some space; the update then continues automatically";
+    FileTooLarge = "file-too-large", Machine,
+        admin: "the system allows no file of this size there"
+            => "raise the limit (`ulimit -f`, LimitFSIZE) or use another file system; the update then continues automatically",
+        user: "this computer allows no file of this size"
+            => "ask your administrator for help";
     DiskFailed = "disk-failed", Machine,
         admin: "reading or writing the disk failed"
             => "check the disk and its file system",
@@ -281,7 +286,7 @@ reasons! {
             => "nothing to do: your administrator can change this";
     DependencyMissing = "dependency-missing", Machine,
         admin: "the package needs other packages that are not installed on this machine"
-            => "install them on the machine, then deploy again",
+            => "deploy them, or install them on the machine; then run `banyan retry`",
         user: "other software that this needs is missing on this computer"
             => "ask your administrator to install it";
     BreaksOthers = "breaks-others", Publisher,
@@ -291,7 +296,7 @@ reasons! {
             => "nothing to do: the present version stays; your administrator can see this";
     PackageConflict = "package-conflict", Publisher,
         admin: "the package conflicts with another package on this machine"
-            => "remove the other package from the machine, or leave the machine out of the deployment",
+            => "install debs that belong together in one run (`apt-get install ./A.deb ./B.deb`); remove the other one only if nothing needs it",
         user: "this can't be installed beside other software on this computer"
             => "ask your administrator which of the two to keep";
     PackagesUnfinished = "packages-unfinished", Machine,

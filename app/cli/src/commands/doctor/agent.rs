@@ -40,7 +40,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         }
     }
     let mut checks = vec![check_key_file(data)];
-    checks.extend(disk::check("agent: disk", &data.display().to_string(), platform::free_bytes(data)));
+    checks.extend(disk::check("agent: disk", &data.display().to_string(), fs4::available_space(data).ok()));
     match tokio::task::spawn_blocking(move || read_identity(&database)).await {
         Ok(Ok(identity)) => {
             checks.push(Check::doubtful(
