@@ -11,14 +11,16 @@
 //! adds the reason why the release must be undone, so that a failed release is not tried again after a crash. The
 //! journal is cleared last.
 //!
-//! A publisher's program can end the install helper. So the journal counts the beginnings of `Apply`, `Probe` and `Undo`.
-//! A step that began three times without an end is not run again: the release is undone, and an undo is given up.
+//! A publisher's program can end the install helper. So the journal counts the beginnings of `Apply`, `Probe` and `Undo`
+//! (`interrupted_steps`). A step that began three times without an end is not run again: the release is undone, and an
+//! undo is given up.
 //!
 //! When the probe of an installed archive fails, its files may be damaged. It is then installed again beside itself.
 
 use crate::{
     command::{ExternalCommand, OutputLog},
     error::{InstallError, is_temporary},
+    interrupted_steps::{MAX_BEGINNINGS, StepCounts, ended_while},
     methods::{
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
         install_method_for,
@@ -39,14 +41,6 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
 };
-
-/// How often a step may begin without an end. A machine may lose power twice in one step.
-const MAX_BEGINNINGS: u8 = 3;
-
-/// Says that a step is not run again, for the middle of a sentence.
-fn ended_while(what: &str) -> String {
-    format!("the install helper was ended {MAX_BEGINNINGS} times while {what}")
-}
 
 /// The state of an install. Each step takes one state and returns the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,9 +82,7 @@ pub(crate) struct InstallEngine<'a> {
     /// The lock that keeps other programs from changing the machine's packages, once it was needed.
     machine_lock: Option<File>,
     /// How often the steps of the install in the journal began.
-    begun: BegunSteps,
-    /// The same without what this process began.
-    begun_before: BegunSteps,
+    counts: StepCounts,
     /// Why the release is installed again although it is in place: its files do not work.
     repaired: Option<String>,
     _lock: File,
@@ -127,8 +119,7 @@ impl<'a> InstallEngine<'a> {
             disks,
             log: OutputLog::default(),
             machine_lock: None,
-            begun: BegunSteps::default(),
-            begun_before: BegunSteps::default(),
+            counts: StepCounts::default(),
             repaired: None,
             _lock: lock,
         }
@@ -153,14 +144,16 @@ impl<'a> InstallEngine<'a> {
             InstallState::CheckSpace => self.check_space(),
             InstallState::Stage => self.stage(),
             InstallState::Inspect => self.inspect(),
-            InstallState::WriteIntent(intent) => journal::write(&self.layout, &intent, &Phase::Applying, self.begun)
-                .map(|()| InstallState::Apply(intent, 0)),
+            InstallState::WriteIntent(intent) => {
+                journal::write(&self.layout, &intent, &Phase::Applying, self.counts.to_record())
+                    .map(|()| InstallState::Apply(intent, 0))
+            }
             InstallState::Apply(intent, step) => self.apply(intent, step),
             InstallState::Probe(intent) => self.probe(intent),
             InstallState::CleanUp(intent) => self.clean_up(&intent),
             InstallState::RecordFailure(intent, cause) => {
                 let phase = Phase::Undoing { cause: cause.clone() };
-                journal::write(&self.layout, &intent, &phase, self.begun)
+                journal::write(&self.layout, &intent, &phase, self.counts.to_record())
                     .map(|()| InstallState::Undo(intent, Some(cause), 0))
             }
             InstallState::Undo(intent, cause, step) => self.undo(intent, cause, step),
@@ -172,9 +165,8 @@ impl<'a> InstallEngine<'a> {
         // the journal still contains the intent, and the next start resumes from there.
         next.unwrap_or_else(|error| {
             let changed = self.layout.journal().exists();
-            // This process ends with an answer, so no step has ended it. What ended others still counts.
-            if self.begun != self.begun_before
-                && let Err(error) = journal::set_begun(&self.layout, self.begun_before)
+            if let Some(left) = self.counts.without_own()
+                && let Err(error) = journal::set_begun(&self.layout, left)
             {
                 self.log.append_line(&error.to_string());
             }
@@ -214,7 +206,7 @@ impl<'a> InstallEngine<'a> {
             let remembered = journal::recorded_failure(&self.layout, self.job.order, self.job.attempt)?;
             return Ok(remembered.map_or(InstallState::Detect, InstallState::Finished));
         };
-        (self.begun, self.begun_before) = (begun, begun);
+        self.counts = StepCounts::resume(begun);
         self.log.append_line(&format!(
             "found an unfinished install of {} {}",
             intent.release.package, intent.release.version
@@ -239,13 +231,11 @@ impl<'a> InstallEngine<'a> {
         cause: Option<&UndoCause>,
         step: fn(&mut BegunSteps) -> &mut u8,
     ) -> Result<bool, InstallError> {
-        let times = step(&mut self.begun);
-        if *times >= MAX_BEGINNINGS {
+        if !self.counts.begin(step) {
             return Ok(false);
         }
-        *times += 1;
         let phase = cause.map_or(Phase::Applying, |cause| Phase::Undoing { cause: cause.clone() });
-        match journal::write(&self.layout, intent, &phase, self.begun) {
+        match journal::write(&self.layout, intent, &phase, self.counts.to_record()) {
             // An undo makes room on a full disk.
             Err(error) if is_temporary(error.reason()) => self.log.append_line(&error.to_string()),
             written => written?,
@@ -455,9 +445,10 @@ impl<'a> InstallEngine<'a> {
                         journal::clear(&self.layout)?;
                         self.layout.clear_staging()?;
                         // This job begins again, and what it began before counts.
-                        let is_same = self.is_of_this_job(&intent);
-                        for begun in [&mut self.begun, &mut self.begun_before] {
-                            *begun = if is_same { BegunSteps { undo: 0, ..*begun } } else { BegunSteps::default() };
+                        if self.is_of_this_job(&intent) {
+                            self.counts.end_undo();
+                        } else {
+                            self.counts = StepCounts::default();
                         }
                         Ok(InstallState::Detect)
                     }
@@ -501,7 +492,7 @@ impl<'a> InstallEngine<'a> {
         }
         self.layout.clear_staging()?;
         journal::clear(&self.layout)?;
-        (self.begun, self.begun_before) = Default::default();
+        self.counts = StepCounts::default();
         if self.is_of_this_job(intent) {
             return Ok(InstallState::Finished(outcome));
         }

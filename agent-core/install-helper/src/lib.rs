@@ -23,6 +23,7 @@
 //! | [`client`] | the agent's side: starts the process |
 //! | [`protocol`] | what both sides say to each other |
 //! | `engine` | the state machine of one install |
+//! | `interrupted_steps` | how often a step may end the install helper |
 //! | `standalone` | a personal helper, without privileges and without a server: installs what its user wants |
 //! | `verification` | jobs and the records they are checked against |
 //! | `methods` | one install method for each kind of package: archives, Debian packages |
@@ -37,6 +38,7 @@ mod command;
 mod command_line;
 mod engine;
 mod error;
+mod interrupted_steps;
 mod methods;
 mod package_state;
 pub mod priority;
