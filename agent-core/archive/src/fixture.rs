@@ -19,10 +19,10 @@ impl Tar {
         Self(tar::Builder::new(Vec::new()))
     }
     /// Appends an arbitrary entry.
-    pub fn raw(mut self, name: &str, kind: EntryType, mode: u32, link: &str, data: &[u8]) -> Self {
+    pub fn raw(mut self, name: impl AsRef<[u8]>, kind: EntryType, mode: u32, link: &str, data: &[u8]) -> Self {
         let mut header = Header::new_gnu();
-        let fields = header.as_gnu_mut().unwrap();
-        fields.name[..name.len()].copy_from_slice(name.as_bytes());
+        let (fields, name) = (header.as_gnu_mut().unwrap(), name.as_ref());
+        fields.name[..name.len()].copy_from_slice(name);
         fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_entry_type(kind);
         header.set_mode(mode);

@@ -366,7 +366,10 @@ pub(super) fn read_dpkg_entries(
             let path = String::from_utf8_lossy(&name).into_owned();
             return Err(ArchiveRefusal::Name { path, why: "dpkg refuses a newline in a name" });
         }
-        let name = String::from_utf8_lossy(&name).into_owned();
+        let name = String::from_utf8(name).map_err(|error| ArchiveRefusal::Name {
+            path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            why: "the name is not UTF-8, and machines could not restore such a file; rename it",
+        })?;
         // Only files have content, whatever the size of others says.
         let stored = if matches!(kind, 0 | b'0' | b'7') { size } else { 0 };
         let entry = DpkgEntry { is_folder: kind == b'5' || name.ends_with('/'), name };

@@ -63,15 +63,15 @@ pub(crate) struct DebPlan {
     /// The packages that lose files to it.
     #[serde(default)]
     pub(crate) overwritten: Vec<OverwrittenPackage>,
-    /// Whether folders of its data were there before its first installation. Its removal must not delete them.
-    #[serde(default)]
-    pub(crate) has_older_data: bool,
     /// Whether the package can be installed for several architectures at once.
     #[serde(default)]
     pub(crate) is_coinstallable: bool,
     /// The machine's own files that dpkg can change, as they were before.
     #[serde(default)]
     pub(crate) saved_files: Vec<SavedFile>,
+    /// The places where it has a folder instead of a link, or a link instead of a folder.
+    #[serde(default)]
+    pub(crate) changed_kinds: Vec<FolderOrLink>,
     /// Status and version of every package, by name and architecture.
     pub(crate) machine: BTreeMap<String, String>,
 }
@@ -100,6 +100,24 @@ pub(crate) struct SavedFile {
     /// Its absolute path below the root.
     pub(crate) path: String,
     pub(crate) before: FileBefore,
+}
+
+/// A folder that an update makes a link, or a link that it makes a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FolderOrLink {
+    /// Its absolute path below the root.
+    pub(crate) path: String,
+    pub(crate) before: KindBefore,
+}
+
+/// What a place was before an install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "was", rename_all = "kebab-case")]
+pub(crate) enum KindBefore {
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link { target: PathBuf },
 }
 
 /// What was at the place of a file.

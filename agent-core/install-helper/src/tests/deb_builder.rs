@@ -4,7 +4,7 @@ use crate::tests::test_machine::{TestMachine, TestRelease};
 use banyan_proto::manifest::Kind;
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::PathBuf,
     process::{Command, Output},
 };
@@ -19,6 +19,8 @@ pub(super) struct DebSpec<'a> {
     pub(super) control: &'a str,
     /// Additional files: path without the leading slash, and content.
     pub(super) files: &'a [(&'a str, &'a str)],
+    /// Additional symbolic links: path and target.
+    pub(super) links: &'a [(&'a str, &'a str)],
     /// Settings, which are files too.
     pub(super) settings: &'a [(&'a str, &'a str)],
     /// Scripts by name, and the files `triggers` and `md5sums`.
@@ -36,6 +38,7 @@ pub(super) fn spec<'a>(name: &'a str, version: &'a str) -> DebSpec<'a> {
         architecture: "all",
         control: "",
         files: &[],
+        links: &[],
         settings: &[],
         scripts: &[],
         content: "",
@@ -59,6 +62,10 @@ impl DebSpec<'_> {
             fs::write(tree.join("usr/share/bulk"), self.bulk).unwrap();
         }
         self.files.iter().chain(self.settings).for_each(|(path, text)| write(path, text, 0o644));
+        for (path, target) in self.links {
+            fs::create_dir_all(tree.join(path).parent().unwrap()).unwrap();
+            symlink(target, tree.join(path)).unwrap();
+        }
         let settings: String = self.settings.iter().map(|(path, _)| format!("/{path}\n")).collect();
         if !settings.is_empty() {
             write("DEBIAN/conffiles", &settings, 0o644);

@@ -62,9 +62,10 @@ fn data_that_were_there_before_the_package_are_not_purged() {
     if !can_install("installing debs") {
         return;
     }
-    let scripts = &[("postrm", "test \"$1\" != purge || rm -rf /var/lib/tool /srv/pool")];
+    let purge = "test \"$1\" != purge || rm -rf /var/lib/tool /srv/pool /var/lib/database /etc/by-hand.conf";
+    let scripts = &[("postrm", purge)];
     let deb = DebSpec { files: &[("srv/pool/.keep", "")], scripts, ..spec("tool", "1") };
-    for (data, is_kept) in [("var/lib/tool/data", true), ("srv/pool/data", true), ("elsewhere", false)] {
+    for data in ["var/lib/tool/data", "srv/pool/data", "var/lib/database/data", "etc/by-hand.conf", "elsewhere"] {
         let machine = TestMachine::new();
         give_shell(&machine);
         give_program(&machine, "/bin/rm");
@@ -74,7 +75,7 @@ fn data_that_were_there_before_the_package_are_not_purged() {
         assert!(detail.ends_with("tool was removed again; it was not installed before"), "{detail}");
         assert_eq!((known(&machine, "tool").as_str(), read(&machine, data).as_str()), ("", "mine"), "{data}");
         assert_eq!(machine.root.join("srv/pool/data").exists(), data == "srv/pool/data");
-        assert!(is_kept || !machine.root.join("srv/pool").exists());
+        assert_eq!(machine.root.join("srv/pool").exists(), data == "srv/pool/data");
         machine.assert_tidy();
     }
 }
@@ -188,4 +189,99 @@ fn a_lost_or_damaged_list_of_packages_is_named_and_not_written_to() {
     assert!(detail.contains("nosuchgroup"), "{detail}");
     fs::remove_file(machine.root.join("var/lib/dpkg/statoverride")).unwrap();
     assert_eq!(machine.install(&spec("tool", "1").release(4)).outcome, NEWLY_INSTALLED);
+}
+
+#[test]
+fn a_folder_that_became_a_link_is_a_folder_again_before_files_go_into_it() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    give_shell(&machine);
+    ["/usr/bin/rmdir", "/usr/bin/ln"].iter().for_each(|program| give_program(&machine, program));
+    let common = DebSpec { files: &[("usr/share/doc/common/copyright", "common's")], ..spec("common", "1") };
+    assert!(dpkg_deb(&machine, "--install", &common));
+    let one = DebSpec { files: &[("usr/share/doc/tool/copyright", "tool's")], ..spec("tool", "1") };
+    assert_eq!(machine.install(&one.release(1)).outcome, NEWLY_INSTALLED);
+    // As `dpkg-maintscript-helper dir_to_symlink` does.
+    let scripts = &[(
+        "postinst",
+        "test -L /usr/share/doc/tool || { rmdir /usr/share/doc/tool; ln -s common /usr/share/doc/tool; }",
+    )];
+    let with_link = |version| DebSpec { links: &[("usr/share/doc/tool", "common")], scripts, ..spec("tool", version) };
+    let outcome = machine.install(&with_link("2").release(2).probe(BAD)).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    let folder = machine.root.join("usr/share/doc/tool");
+    assert!(fs::symlink_metadata(&folder).unwrap().is_dir());
+    let both = || (read(&machine, "usr/share/doc/tool/copyright"), read(&machine, "usr/share/doc/common/copyright"));
+    assert_eq!(both(), ("tool's".into(), "common's".into()));
+    // The next version takes nothing from the other package either.
+    assert_eq!(machine.install(&with_link("3").release(3)).outcome, NEWLY_INSTALLED);
+    assert_eq!(both(), ("common's".into(), "common's".into()));
+}
+
+#[test]
+fn a_link_that_became_a_folder_is_a_link_again() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    give_shell(&machine);
+    give_program(&machine, "/usr/bin/rm");
+    let one = DebSpec {
+        files: &[("usr/share/tool/new/data", "1")],
+        links: &[("usr/share/tool/old", "new")],
+        ..spec("tool", "1")
+    };
+    assert_eq!(machine.install(&one.release(1)).outcome, NEWLY_INSTALLED);
+    let two = DebSpec {
+        files: &[("usr/share/tool/new/data", "2"), ("usr/share/tool/old/data", "2")],
+        scripts: &[("preinst", "test ! -L /usr/share/tool/old || rm /usr/share/tool/old")],
+        ..spec("tool", "2")
+    };
+    let outcome = machine.install(&two.release(2).probe(BAD)).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert_eq!(fs::read_link(machine.root.join("usr/share/tool/old")).unwrap().to_str(), Some("new"));
+    assert_eq!(read(&machine, "usr/share/tool/old/data"), "1");
+
+    // What people put into the folder meanwhile is not deleted, and the link is not said to be back.
+    let script = "rm /usr/share/tool/old; mkdir /usr/share/tool/old; echo mine > /usr/share/tool/old/mine";
+    give_program(&machine, "/usr/bin/mkdir");
+    let outcome = machine.install(&DebSpec { scripts: &[("preinst", script)], ..two }.release(3).probe(BAD)).outcome;
+    let Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(detail.contains("/usr/share/tool/old was a link to new before"), "{detail}");
+    assert_eq!(read(&machine, "usr/share/tool/old/mine"), "mine\n");
+}
+
+#[test]
+fn a_package_may_divert_a_file_of_another_one_before_it_takes_its_name() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    give_shell(&machine);
+    give_program(&machine, "/usr/bin/dpkg-divert");
+    let other = DebSpec { files: &[("usr/bin/tool", "other's")], ..spec("other", "1") };
+    assert!(dpkg_deb(&machine, "--install", &other));
+    let divert = "dpkg-divert --package wrap --rename --divert /usr/bin/tool.real";
+    let (add, remove) = (format!("{divert} --add /usr/bin/tool"), format!("{divert} --remove /usr/bin/tool"));
+    let wrap = DebSpec {
+        files: &[("usr/bin/tool", "wrap's")],
+        scripts: &[("preinst", &add), ("postrm", &remove)],
+        ..spec("wrap", "1")
+    };
+    let both = || (read(&machine, "usr/bin/tool"), read(&machine, "usr/bin/tool.real"));
+    let outcome = machine.install(&wrap.release(1).probe(BAD)).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert_eq!(both(), ("other's".into(), String::new()));
+    assert_eq!(machine.install(&wrap.release(2)).outcome, NEWLY_INSTALLED);
+    assert_eq!(both(), ("wrap's".into(), "other's".into()));
+
+    // A script that only mentions it does not make room: dpkg refuses, and nothing is lost.
+    let liar = DebSpec { scripts: &[("preinst", "true # dpkg-divert")], ..DebSpec { name: "liar", ..wrap } };
+    let outcome = machine.install(&liar.release(3)).outcome;
+    failed_and_restored(&outcome);
+    assert_eq!(both(), ("wrap's".into(), "other's".into()));
 }

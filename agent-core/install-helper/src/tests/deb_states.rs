@@ -52,7 +52,10 @@ fn an_unfinished_package_is_completed_or_left_alone_and_never_purged() {
                 assert_eq!((reason, detail), (Reason::ProbeFailed, "the probe exited with code 1; tool 1 is back"));
                 "install installed 1"
             } else {
-                assert_eq!(reason, Reason::PackagesUnfinished, "{detail}");
+                let is_half_installed = state == "half-installed";
+                let refusal = if is_half_installed { Reason::CannotRestore } else { Reason::PackagesUnfinished };
+                assert_eq!(reason, refusal, "{detail}");
+                assert_eq!(detail.contains("apt-get install --reinstall tool"), is_half_installed, "{detail}");
                 assert!(detail.contains(&format!("tool 1 is {state}")), "{detail}");
                 &before
             };

@@ -82,6 +82,8 @@ fn what_dpkg_refuses_on_every_machine_is_refused() {
     let sparse = files().raw("./usr/share/more", EntryType::GNUSparse, 0o644, "", b"").gz();
     refused(&deb_of("amd64", &sparse), "dpkg does not read a sparse file");
     refused(&deb_of("amd64", &files().file("./usr/share/a\nb", b"").gz()), "newline");
+    let latin1 = files().raw(b"./usr/share/f\xe4", EntryType::Regular, 0o644, "", b"").gz();
+    refused(&deb_of("amd64", &latin1), "not UTF-8");
     let mut damaged = files().gz();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0x55;

@@ -90,7 +90,11 @@ impl Stream {
                 if count >= MAX_FILES {
                     return Err(io::Error::other("it has too many files"));
                 }
-                let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                let path = entry.path_bytes().into_owned();
+                let path = String::from_utf8(path).map_err(|error| {
+                    let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                    io::Error::other(format!("the file name {name} is not UTF-8, so it could not be restored safely"))
+                })?;
                 let path = format!("/{}", path.trim_start_matches("./").trim_matches('/'));
                 if !visit(&path, &mut entry)? {
                     return Ok(false);
@@ -154,6 +158,12 @@ impl Deb {
     /// Whether dpkg runs a script of the deb.
     pub(crate) fn has_scripts(&self) -> bool {
         ["preinst", "postinst", "prerm", "postrm"].iter().any(|name| self.control_files.contains_key(*name))
+    }
+
+    /// Whether its `preinst` diverts files of other packages, which dpkg then does not overwrite.
+    pub(crate) fn diverts_files(&self) -> bool {
+        let preinst = self.control_files.get("preinst").map(|text| String::from_utf8_lossy(text));
+        preinst.is_some_and(|text| text.contains("dpkg-divert"))
     }
 
     /// Whether the deb has check sums of its files.

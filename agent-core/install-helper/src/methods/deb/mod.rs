@@ -10,7 +10,8 @@
 //! changes whose deb is neither kept here nor in apt's cache, the job is refused before anything changes. The exceptions:
 //! the manifest has an undo command, or the order allows it.
 //!
-//! Not undone: what a package's scripts did outside its files.
+//! Not undone: what a package's scripts did outside its files. In particular, no `postrm purge` runs: it would also delete
+//! what was there before.
 //!
 //! | file | content |
 //! | --- | --- |
@@ -21,16 +22,16 @@
 //! | `room` | the disks that its files go to |
 //! | `kept` | the debs to go back to |
 //! | `saved_files` | the machine's own files to put back |
-//! | `package_data` | whether data of the package were there before it |
+//! | `changed_kinds` | folders that become links, and links that become folders |
 //! | `dpkg` | runs dpkg |
 //! | `undo` | restores what the run changed |
 
+mod changed_kinds;
 mod contents;
 pub(crate) mod database;
 pub(crate) mod dpkg;
 mod kept;
 mod package;
-mod package_data;
 mod plan;
 mod relation;
 mod room;
@@ -52,7 +53,7 @@ use crate::{
         },
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
     },
-    package_state::Want,
+    package_state::{Status, Want},
     release::VerifiedRelease,
     storage::{
         journal::{DebPlan, InstallIntent, OverwrittenPackage, PackageState, Plan, TouchedPackage},
@@ -131,6 +132,7 @@ impl DebMethod {
             allow: &job.allow,
             may_downgrade: job.release.is_rollback || came_through_banyan,
             owners: &owners,
+            diverts_files: deb.diverts_files(),
             emptied: &emptied,
         };
         let changes = plan::plan(database, deb, &circumstances)?;
@@ -161,8 +163,8 @@ impl DebMethod {
             package,
             removed,
             overwritten: self.save_overwritten(&changes, database)?,
-            has_older_data: package_data::is_there(deb, changes.before.as_ref(), database, self.layout.root()),
             saved_files: saved_files::save(to_save, self.layout.root(), &self.layout.restore_folder())?,
+            changed_kinds: changed_kinds::find(deb, database, self.layout.root())?,
             machine: database.summary(),
         };
         Ok((plan, changes))
@@ -215,6 +217,11 @@ fn no_way_back(package: &Package) -> InstallError {
         return InstallError::new(Reason::CannotRestore, detail);
     }
     let detail = format!("{label} is {}, and there is no deb of it to complete or restore it with", package.status);
+    if package.status == Status::HalfInstalled {
+        // `dpkg --configure -a` does nothing about such a package.
+        let reinstall = format!("{detail}; `apt-get install --reinstall {}` on the machine completes it", package.name);
+        return InstallError::new(Reason::CannotRestore, reinstall);
+    }
     InstallError::new(Reason::PackagesUnfinished, detail)
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) may_downgrade: bool,
     /// The other packages that have files of the deb, by path. Folders and diverted files are left out.
     pub(crate) owners: &'a BTreeMap<String, FileOwner>,
+    /// Whether a script of the deb diverts files before dpkg unpacks it. Then only dpkg knows which files it would take.
+    pub(crate) diverts_files: bool,
     /// The packages, by id, all of whose files the deb has.
     pub(crate) emptied: &'a BTreeSet<String>,
 }
@@ -234,6 +236,9 @@ fn overwritten(
     for (path, FileOwner { package, path: own_path }) in given.owners {
         let Some(owner) = after.iter().find(|other| other.id() == *package && other.name != new.name) else { continue };
         if !new.replaces.iter().any(|relation| excludes(new, relation, owner)) {
+            if given.diverts_files {
+                continue;
+            }
             let detail = format!("{} contains {path}, which belongs to {}", new.label(), owner.label());
             return refuse(Reason::PackageConflict, detail);
         }

@@ -235,7 +235,7 @@ fn make_room(place: &Path, now: Option<&fs::Metadata>) -> io::Result<()> {
 }
 
 /// Returns what is at a path, without following a link.
-fn look_at(place: &Path) -> Result<Option<fs::Metadata>, InstallError> {
+pub(super) fn look_at(place: &Path) -> Result<Option<fs::Metadata>, InstallError> {
     match fs::symlink_metadata(place) {
         Ok(found) => Ok(Some(found)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),

@@ -4,7 +4,7 @@
 use crate::{
     command::{DPKG_LOCKED, ExternalCommand, OutputLog},
     error::{InstallError, IoContext, is_temporary},
-    methods::deb::{database::Database, dpkg::Dpkg, package::Package, saved_files},
+    methods::deb::{changed_kinds, database::Database, dpkg::Dpkg, package::Package, saved_files},
     package_state::Status,
     storage::{
         files::remove_path,
@@ -47,7 +47,9 @@ pub(crate) fn restore(
     if matches!(&restored, Err(error) if error.reason() == Reason::PackageManagerBusy) {
         return restored;
     }
-    let files = saved_files::put_back(&plan.saved_files, root).and_then(|()| put_back_overwritten(plan, root));
+    let files = saved_files::put_back(&plan.saved_files, root)
+        .and_then(|()| put_back_overwritten(plan, root))
+        .and_then(|()| changed_kinds::put_back_links(&plan.changed_kinds, root));
     restored.and(files.map_err(|error| match is_temporary(error.reason()) {
         true => error,
         false => failed(error.to_string()),
@@ -75,6 +77,7 @@ fn restore_packages(
         }
         match (&package.restore, &intent.release.spec.undo) {
             (Some(old), _) => {
+                changed_kinds::remove_links(&plan.changed_kinds, root)?;
                 // In one run, because they can need each other.
                 let debs: Vec<&Path> = [old.as_path()].into_iter().chain(others.iter().copied()).collect();
                 (despite_own_scripts(root, entry, log, |log| dpkg.install(&debs, log)), true)
@@ -86,10 +89,8 @@ fn restore_packages(
         let now = Package { is_essential: plan.is_essential, ..now.clone() };
         // A purge deletes settings that were there before the job; they are put back afterwards.
         let keep_settings = package.before.status == Status::ConfigFiles;
-        let removed = despite_own_scripts(root, entry, log, |log| match plan.has_older_data {
-            true => remove_beside_older_data(root, &now, keep_settings, dpkg, log),
-            false => dpkg.remove(&now, keep_settings, log),
-        });
+        let removed =
+            despite_own_scripts(root, entry, log, |log| remove_without_purging(root, &now, keep_settings, dpkg, log));
         (removed, false)
     } else {
         (Ok(()), false)
@@ -134,8 +135,10 @@ fn is_as_before(package: &TouchedPackage, plan: &DebPlan, database: &Database) -
     database.state(&package.name, &package.before.architecture, plan.is_coinstallable) == package.before
 }
 
-/// Removes a package without its `postrm purge`, which deletes the folders of its data whoever made them.
-fn remove_beside_older_data(
+/// Removes a package without its `postrm purge`, which deletes data and settings whoever made them: `/var/lib/docker`, a
+/// database of an earlier installation, a file that an administrator wrote. What the package's other scripts created
+/// outside its files stays.
+fn remove_without_purging(
     root: &Path,
     package: &Package,
     keep_settings: bool,
@@ -146,7 +149,6 @@ fn remove_beside_older_data(
     if keep_settings {
         return Ok(());
     }
-    log.append_line("data of the package were there before it, so its postrm must not delete them");
     if let Some(script) = Database::read(root)?.info_path(package, "postrm") {
         remove_path(&script)?;
     }
