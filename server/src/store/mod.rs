@@ -30,10 +30,15 @@ use banyan_proto::{
     api::{ByteSource, Event},
     schedule::Policy,
 };
+use std::path::PathBuf;
 
 /// What SQLite answers when there is no room: `SQLITE_FULL`, `SQLITE_IOERR_WRITE`, `SQLITE_IOERR_SHMOPEN`,
 /// `SQLITE_IOERR_SHMSIZE`. Writing to a disk fails for other reasons only when it is broken.
 const SQLITE_DISK_FULL: &[&str] = &["13", "778", "4618", "4874"];
+
+/// What SQLite answers for a damaged database, and for a file that is none.
+const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_NOTADB: u32 = 26;
 
 /// Why the store failed. Always the server's fault, never the caller's.
 #[derive(Debug, thiserror::Error)]
@@ -44,23 +49,45 @@ pub enum StoreError {
     /// The database's schema could not be upgraded.
     #[error("cannot upgrade the database to this version's schema: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file is not a whole database.
+    #[error(
+        "the database {} is damaged: {why}; restore it from the backup and delete {name}-wal and {name}-shm beside it, \
+         then run `banyan-server raise-epoch`",
+        path.display(),
+        name = path.file_name().unwrap_or_default().display()
+    )]
+    DamagedFile {
+        /// The database's path.
+        path: PathBuf,
+        /// What SQLite found.
+        why: String,
+    },
     /// Stored data is not what this program wrote.
     #[error("the database contains a damaged {0}; restore it from the backup")]
     Damaged(&'static str),
 }
 
 impl StoreError {
+    fn of_database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(error) | Self::Migration(sqlx::migrate::MigrateError::Execute(error)) => Some(error),
+            Self::Migration(_) | Self::DamagedFile { .. } | Self::Damaged(_) => None,
+        }
+    }
     /// Returns whether the disk is full.
     pub(crate) fn is_disk_full(&self) -> bool {
-        let error = match self {
-            Self::Database(error) | Self::Migration(sqlx::migrate::MigrateError::Execute(error)) => error,
-            Self::Migration(_) | Self::Damaged(_) => return false,
-        };
-        match error {
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| SQLITE_DISK_FULL.contains(&&*code)),
-            sqlx::Error::Io(error) => private_files::is_disk_full(error),
+        match self.of_database() {
+            Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| SQLITE_DISK_FULL.contains(&&*code)),
+            Some(sqlx::Error::Io(error)) => private_files::is_disk_full(error),
             _ => false,
         }
+    }
+    /// Returns what SQLite says about a file that is not a whole database.
+    fn damage(&self) -> Option<&str> {
+        let Some(sqlx::Error::Database(error)) = self.of_database() else { return None };
+        // The lowest byte is the kind of error; the others say where it was noticed.
+        let kind = error.code()?.parse::<u32>().ok()? & 0xff;
+        [SQLITE_CORRUPT, SQLITE_NOTADB].contains(&kind).then(|| error.message())
     }
 }
 

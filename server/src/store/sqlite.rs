@@ -7,7 +7,7 @@ use super::{
 use banyan_proto::{MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row,
+    Row, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 use std::{path::Path, sync::Arc, time::Duration};
@@ -26,8 +26,15 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the database. Creates it at the first start and upgrades its schema.
+    /// Opens the database. Creates it at the first start and upgrades its schema. Reads it from end to end: SQLite would
+    /// work on a damaged one, such as a restored file beside the log of a newer one, and damage it further.
     pub(crate) async fn open(path: &Path) -> StoreResult<Self> {
+        Self::open_checked(path).await.map_err(|error| match error.damage() {
+            Some(why) => StoreError::DamagedFile { path: path.to_owned(), why: why.to_owned() },
+            None => error,
+        })
+    }
+    async fn open_checked(path: &Path) -> StoreResult<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -37,6 +44,10 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(20));
         let writer = Pool::open(&options, 1, 1).await?;
+        let found: String = query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *writer.take().await?).await?;
+        if found != "ok" {
+            return Err(StoreError::DamagedFile { path: path.to_owned(), why: found });
+        }
         sqlx::migrate!("./migrations").run(&mut *writer.take().await?).await?;
         let reading = options.create_if_missing(false).pragma("query_only", "1");
         let readers = Pool::open(&reading, READERS, READERS_OF_MACHINES).await?;
@@ -136,4 +147,33 @@ fn parse_enum_value<T: DeserializeOwned>(word: String, column: &'static str) -> 
 /// Converts a number to SQLite's signed integer. Values that do not fit become the largest.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MachineStore as _;
+    use std::{fs, io::Write as _};
+
+    #[tokio::test]
+    async fn a_damaged_database_is_refused_with_its_path_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.sqlite");
+        let new = Sqlite::open(&path).await.unwrap();
+        new.identity().await.unwrap();
+        new.close().await;
+        let whole = fs::read(&path).unwrap();
+        // A page in the middle, as when a newer log was mixed in; a file that ends too early; something else.
+        let middle = [&whole[..8192], &[0x55; 4096], &whole[12288..]].concat();
+        for damaged in [&middle[..], &whole[..whole.len() / 2], b"not a database at all, but a text"] {
+            fs::File::create(&path).unwrap().write_all(damaged).unwrap();
+            let refused = Sqlite::open(&path).await.err().unwrap();
+            let text = refused.to_string();
+            assert!(matches!(refused, StoreError::DamagedFile { .. }), "{text}");
+            assert!(text.contains(path.to_str().unwrap()) && text.contains("server.sqlite-wal"), "{text}");
+            assert_eq!(fs::read(&path).unwrap(), damaged);
+        }
+        fs::write(&path, whole).unwrap();
+        Sqlite::open(&path).await.unwrap().close().await;
+    }
 }

@@ -32,6 +32,12 @@ pub enum RepositoryError {
     /// Machines would not accept the root.
     #[error("the root was not registered: {0}")]
     RootRefused(#[source] TrustError),
+    /// A root of this version is registered.
+    #[error(
+        "the keys have changed meanwhile: a root of version {0} is registered already; nothing was changed, so run the \
+         command again"
+    )]
+    RootTaken(u64),
     /// The root does not follow the newest one without a gap.
     #[error("the next root must have version {wanted}, this one has {found}")]
     RootVersion {
@@ -103,6 +109,7 @@ impl RepositoryError {
             Self::Signing(error) => matches!(error, SigningError::UnreadableRoot(_)),
             Self::NoRoot
             | Self::RootRefused(_)
+            | Self::RootTaken(_)
             | Self::RootVersion { .. }
             | Self::NotOurKeys(_)
             | Self::Untrusted(_)
@@ -126,7 +133,7 @@ impl RepositoryError {
             Self::Returned(_) => Reason::Withdrawn,
             Self::Withdrawal { .. } => Reason::NotPublished,
             Self::RootVersion { .. } | Self::NotOurKeys(_) | Self::Changed(_) => Reason::MetadataForged,
-            Self::OldTargets { .. } => Reason::MetadataRolledBack,
+            Self::OldTargets { .. } | Self::RootTaken(_) => Reason::MetadataRolledBack,
             Self::Disk { .. } => Reason::DiskFailed,
             Self::Damaged { .. } | Self::Signing(_) => Reason::InternalError,
         }

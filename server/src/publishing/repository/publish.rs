@@ -33,6 +33,9 @@ impl Repository {
             Some(trust) => trust.update_roots(&[root.to_owned()]).map_err(refused)?,
         };
         let (wanted, found) = (self.roots.len() as u64 + 1, signing::parse_root(root)?);
+        if found.version.get() < wanted {
+            return Err(RepositoryError::RootTaken(found.version.get()));
+        }
         if found.version.get() != wanted {
             return Err(RepositoryError::RootVersion { wanted, found: found.version.get() });
         }
