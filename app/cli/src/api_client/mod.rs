@@ -31,7 +31,11 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    sync::Arc,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
@@ -64,6 +68,7 @@ pub(crate) struct ApiClient {
     http: reqwest::Client,
     profile: Profile,
     names: Arc<Names>,
+    order: Arc<AddressOrder>,
     /// Whether the names have been looked up once, with patience.
     is_looked_up: OnceCell<()>,
     /// Is told what the server is doing while a request takes long.
@@ -94,8 +99,9 @@ impl ApiClient {
     pub(crate) fn new(profile: &Profile) -> Result<Self, ApiClientError> {
         let tls = pinned_client(profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP])
             .map_err(|error| ApiClientError::Setup(error.to_string()))?;
-        let names = Arc::<Names>::default();
-        let resolver = ServerResolver { servers: profile.servers.as_slice().into(), names: Arc::clone(&names) };
+        let (names, order) = (Arc::<Names>::default(), Arc::<AddressOrder>::default());
+        let servers = profile.servers.as_slice().into();
+        let resolver = ServerResolver { servers, names: Arc::clone(&names), order: Arc::clone(&order) };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(resolver))
@@ -106,7 +112,7 @@ impl ApiClient {
             .build()
             .map_err(|error| ApiClientError::from_transport(&error, profile))?;
         let (profile, is_looked_up) = (profile.clone(), OnceCell::new());
-        Ok(Self { http, profile, names, is_looked_up, on_work: Box::new(|_| {}) })
+        Ok(Self { http, profile, names, order, is_looked_up, on_work: Box::new(|_| {}) })
     }
     /// Sets who is told what the server is doing while a request takes long. `None`: it is done.
     pub(crate) fn with_work_display(self, on_work: impl Fn(Option<&Working>) + Send + Sync + 'static) -> Self {
@@ -207,7 +213,7 @@ impl ApiClient {
         self.http.request(method, url).bearer_auth(&self.profile.token)
     }
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        let response = wait_for_admission(async || self.send(self.request(Method::GET, path)).await).await?;
+        let response = self.try_addresses(async || self.send(self.request(Method::GET, path)).await).await?;
         self.read(response).await
     }
     async fn post<T: DeserializeOwned>(
@@ -226,12 +232,30 @@ impl ApiClient {
             let request = request.header(CONTENT_LENGTH, size);
             self.send_body(request, std::io::Cursor::new(Arc::clone(body)), |_| {}).await
         };
-        wait_for_admission(send).await
+        self.try_addresses(send).await
     }
     /// Sends a request that consists of its path alone.
     async fn post_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        let send = || wait_for_admission(async || self.send(self.request(Method::POST, path)).await);
+        let send = || self.try_addresses(async || self.send(self.request(Method::POST, path)).await);
         self.read(self.wait_for_work(send().await?, send).await?).await
+    }
+    /// Sends a request to one address after the other, until it is sent. Each has its own time to connect: one may accept
+    /// connections and never answer.
+    async fn try_addresses(
+        &self,
+        send: impl AsyncFn() -> Result<reqwest::Response, ApiClientError>,
+    ) -> Result<reqwest::Response, ApiClientError> {
+        let mut tried = 0;
+        loop {
+            let failures = self.order.failures();
+            let answer = wait_for_admission(&send).await;
+            tried += 1;
+            // Where no connection was made, nothing of the request was sent.
+            let has_sent = self.order.failures() == failures;
+            if answer.is_ok() || has_sent || tried >= self.order.addresses() {
+                return answer;
+            }
+        }
     }
     /// Sends a request without a body.
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiClientError> {
@@ -254,7 +278,12 @@ impl ApiClient {
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(ApiClientError::from_transport(&error, &self.profile)),
+            Err(error) => {
+                if error.is_connect() {
+                    self.order.count_failure();
+                }
+                return Err(ApiClientError::from_transport(&error, &self.profile));
+            }
         };
         let status = response.status();
         if status.is_success() {
@@ -288,7 +317,7 @@ impl ApiClient {
 /// Sends a request again while the server closes each new connection before it is secured. Nothing of the request has
 /// been sent by then.
 async fn wait_for_admission(
-    send: impl AsyncFn() -> Result<reqwest::Response, ApiClientError>,
+    send: &impl AsyncFn() -> Result<reqwest::Response, ApiClientError>,
 ) -> Result<reqwest::Response, ApiClientError> {
     let begun = Instant::now();
     let mut is_told = false;
@@ -309,18 +338,47 @@ async fn wait_for_admission(
     }
 }
 
+/// Which of the server's addresses is tried first.
+#[derive(Default)]
+struct AddressOrder {
+    /// How often a connection failed: that many addresses are moved from the front to the end.
+    failures: AtomicUsize,
+    /// How many addresses were found last.
+    addresses: AtomicUsize,
+}
+
+impl AddressOrder {
+    fn failures(&self) -> usize {
+        self.failures.load(Ordering::Relaxed)
+    }
+    fn addresses(&self) -> usize {
+        self.addresses.load(Ordering::Relaxed)
+    }
+    fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+    fn arrange(&self, found: &mut [SocketAddr]) {
+        self.addresses.store(found.len(), Ordering::Relaxed);
+        let first = self.failures() % found.len().max(1);
+        found.rotate_left(first);
+    }
+}
+
 /// Looks up the server's own name as the addresses in the profile.
 struct ServerResolver {
     servers: Arc<[Address]>,
     names: Arc<Names>,
+    order: Arc<AddressOrder>,
 }
 
 impl Resolve for ServerResolver {
     fn resolve(&self, _: Name) -> Resolving {
-        let (servers, names) = (Arc::clone(&self.servers), Arc::clone(&self.names));
-        Box::pin(
-            async move { Ok(Box::new(names.look_up(&servers, SHORT_LOOKUP_PATIENCE).await?.into_iter()) as Addrs) },
-        )
+        let (servers, names, order) = (Arc::clone(&self.servers), Arc::clone(&self.names), Arc::clone(&self.order));
+        Box::pin(async move {
+            let mut found = names.look_up(&servers, SHORT_LOOKUP_PATIENCE).await?;
+            order.arrange(&mut found);
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
     }
 }
 
@@ -380,7 +438,20 @@ mod tests {
             attempts.set(attempts.get() + 1);
             Err(if attempts.get() < 4 { refused() } else { ApiClientError::TokenRejected })
         };
-        let answer = wait_for_admission(admitted_later).await;
+        let answer = wait_for_admission(&admitted_later).await;
         assert!(matches!(answer, Err(ApiClientError::TokenRejected)) && attempts.get() == 4, "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_accepts_and_never_answers_is_left_for_the_next() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let next = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let servers = [&silent, &next].map(|listener| listener.local_addr().unwrap().into()).to_vec();
+        let profile = Profile { servers, ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
+        let client = ApiClient::new(&profile).unwrap();
+        tokio::select! {
+            reached = next.accept() => assert!(reached.is_ok()),
+            answer = client.info() => panic!("the next address was not tried: {answer:?}"),
+        }
     }
 }
