@@ -20,7 +20,7 @@ use zbus::{
 };
 
 /// How long a test waits for anything before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-panel" version="1.0">
@@ -252,6 +252,12 @@ impl TestDesktop {
         let screen = &mut self.children[0];
         drop(screen.kill());
         drop(screen.wait());
+    }
+    /// Ends the message bus.
+    pub fn close_bus(&mut self) {
+        let bus = &mut self.children[1];
+        drop(bus.kill());
+        drop(bus.wait());
     }
     /// Waits until a program started with [`TestDesktop::keep`] has ended, and returns how.
     pub fn end_of(&mut self, id: u32) -> std::process::ExitStatus {

@@ -15,7 +15,7 @@ use {
             self, NotificationHistory,
             desktop::{NotificationDisplay, NotificationEvent},
         },
-        status_notifier::{self, IconEvent},
+        status_notifier::{IconEvent, TrayIcon},
         tray_model::{self, TrayAction},
     },
     anyhow::Context as _,
@@ -98,7 +98,7 @@ pub(crate) fn run(
     };
     let mut notice: Option<String> = None;
     let mut shown = build_tray(&agent.view(), None);
-    let icon = status_notifier::show_icon(shown.clone(), forward_icon_events(sender)).context(
+    let icon = TrayIcon::show(shown.clone(), forward_icon_events(sender)).context(
         "cannot show a tray icon: this session has no D-Bus message bus; run `banyan-window` to open the window",
     )?;
     start_panel_timeout(options.panel_timeout, sender);
@@ -122,7 +122,11 @@ pub(crate) fn run(
             }
             Ok(TrayEvent::Notification(NotificationEvent::ServiceGone)) => display.lose_all(),
             Ok(TrayEvent::Notification(NotificationEvent::ServiceStarted)) => is_retry_due = true,
-            Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Quit)) | TrayEvent::SessionEnded) => return Ok(()),
+            Ok(
+                TrayEvent::Icon(IconEvent::Pressed(TrayAction::Quit) | IconEvent::BusGone) | TrayEvent::SessionEnded,
+            ) => {
+                return Ok(());
+            }
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Send(request)))) => agent.send(&request),
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::OpenPage(page)))) => {
                 drop(sender.send(TrayEvent::Open(OpenRequest::Page(page))));
@@ -137,7 +141,7 @@ pub(crate) fn run(
                 notice = None;
                 windows.has_no_panel = false;
             }
-            Ok(TrayEvent::PanelTimeout) if has_panel => {}
+            Ok(TrayEvent::PanelTimeout) if has_panel && icon.has_place() => {}
             Ok(TrayEvent::PanelTimeout) => {
                 notice = Some(texts::tray_menu::NO_TRAY.to_owned());
                 windows.has_no_panel = true;
@@ -167,7 +171,7 @@ pub(crate) fn run(
         let next = build_tray(&view, notice.as_deref());
         if next != shown {
             shown = next.clone();
-            status_notifier::update_icon(&icon, next);
+            icon.draw(next);
         }
     }
 }

@@ -9,6 +9,7 @@ mod fake_agent;
 mod mock_notification_server;
 mod tray_menu;
 
+mod broken_panel;
 mod full_screen_report;
 mod keyboard_only;
 mod open_package_file;

@@ -151,6 +151,21 @@ fn an_update_has_one_notification_at_a_time() {
 }
 
 #[test]
+fn a_notification_that_comes_at_once_after_another_replaces_it() {
+    let network = TestNetwork::start(Preferences::default());
+    for _ in 0..10 {
+        network.agent.show(Scene::Idle);
+        network.seen(texts::status::UP_TO_DATE);
+        wait_for("nothing is shown", || network.notifications.standing().is_empty().then_some(()));
+        network.show(Scene::Ready, "school-browser");
+        network.show(Scene::Deadline, "school-browser");
+        wait_for("the countdown alone", || network.notifications.only("school-browser 12.1 will install in"));
+        network.becomes(UpdateState::Installed { at: UnixSeconds::now() });
+        wait_for("the final notification alone", || network.notifications.only("school-browser 12.1 was installed"));
+    }
+}
+
+#[test]
 fn incoming_updates_are_announced_only_if_the_user_wants_it() {
     for notify_of_new_updates in [false, true] {
         let network = TestNetwork::start(Preferences { notify_of_new_updates });

@@ -6,7 +6,9 @@
 //! ([`NotificationDisplay::lose_all`]).
 //!
 //! Each notification has a thread that waits for the answer on a connection of its own: some desktops send the answer
-//! only to the connection that showed the notification. No such thread runs while nothing is shown.
+//! only to the connection that showed the notification. No such thread runs while nothing is shown. A later notification
+//! about the same update goes through the same thread, so that an earlier one neither appears after it nor stays beside
+//! it.
 
 use crate::{
     notifications::{Importance, NotificationChange, NotificationKind, UpdateNotification},
@@ -45,13 +47,14 @@ pub(crate) enum Attempt {
     Shown,
     /// No service accepted it, or the one that did is gone.
     Failed,
-    /// The person answered or dismissed it, its time on the screen was over, or it was closed.
-    Over,
+    /// The person answered or dismissed the notification with this number, its time on the screen was over, or it was
+    /// closed.
+    Over(u64),
 }
 
 /// What a notification's thread is told.
 enum Command {
-    Replace(UpdateNotification),
+    Replace(u64, UpdateNotification),
     Close,
     /// The service that showed it is gone; another thread shows it again.
     Abandon,
@@ -60,6 +63,8 @@ enum Command {
 /// One notification that should be on the screen.
 struct Standing {
     notification: UpdateNotification,
+    /// The notification's number.
+    number: u64,
     attempt: u64,
     state: Attempt,
     thread: Sender<Command>,
@@ -69,6 +74,7 @@ struct Standing {
 pub(crate) struct NotificationDisplay {
     standing: BTreeMap<OrderId, Standing>,
     attempts: u64,
+    numbers: u64,
     events: std::sync::mpsc::Sender<NotificationEvent>,
     /// The problem has been written to the log.
     is_failing: bool,
@@ -79,19 +85,21 @@ impl NotificationDisplay {
     pub(crate) fn new(events: std::sync::mpsc::Sender<NotificationEvent>) -> Self {
         let started = events.clone();
         thread::spawn(move || watch_service(&started));
-        Self { standing: BTreeMap::new(), attempts: 0, events, is_failing: false }
+        Self { standing: BTreeMap::new(), attempts: 0, numbers: 0, events, is_failing: false }
     }
 
     /// Applies a change.
     pub(crate) fn apply(&mut self, change: NotificationChange) {
         match change {
             NotificationChange::Show(notification) => {
-                let known = self.standing.get_mut(&notification.order).filter(|known| known.state == Attempt::Shown);
-                match known {
-                    Some(known) if known.thread.try_send(Command::Replace(notification.clone())).is_ok() => {
-                        known.notification = notification;
+                self.numbers += 1;
+                match self.standing.get_mut(&notification.order).filter(|known| known.state != Attempt::Failed) {
+                    Some(known) => {
+                        (known.number, known.notification) = (self.numbers, notification.clone());
+                        // A thread that has just ended did not see it, which [`Self::record`] notices.
+                        drop(known.thread.try_send(Command::Replace(self.numbers, notification)));
                     }
-                    _ => self.show(notification),
+                    None => self.show(self.numbers, notification),
                 }
             }
             NotificationChange::Close(order) => {
@@ -116,7 +124,11 @@ impl NotificationDisplay {
                     );
                 }
             }
-            Attempt::Over => drop(self.standing.remove(&order)),
+            Attempt::Over(number) if number == known.number => drop(self.standing.remove(&order)),
+            Attempt::Over(_) => {
+                let (number, notification) = (known.number, known.notification.clone());
+                self.show(number, notification);
+            }
         }
     }
 
@@ -131,24 +143,25 @@ impl NotificationDisplay {
     /// Tries again what no service shows.
     pub(crate) fn retry(&mut self) {
         let failed = self.standing.values().filter(|known| known.state == Attempt::Failed);
-        let again: Vec<_> = failed.map(|known| known.notification.clone()).collect();
-        again.into_iter().for_each(|notification| self.show(notification));
+        let again: Vec<_> = failed.map(|known| (known.number, known.notification.clone())).collect();
+        again.into_iter().for_each(|(number, notification)| self.show(number, notification));
     }
 
     /// Starts an attempt to show a notification, in place of an earlier one.
-    fn show(&mut self, notification: UpdateNotification) {
+    fn show(&mut self, number: u64, notification: UpdateNotification) {
         let (thread, commands) = async_channel::unbounded();
         self.attempts += 1;
         let (order, attempt, events) = (notification.order, self.attempts, self.events.clone());
-        let standing = Standing { notification: notification.clone(), attempt, state: Attempt::Pending, thread };
+        let standing =
+            Standing { notification: notification.clone(), number, attempt, state: Attempt::Pending, thread };
         if let Some(before) = self.standing.insert(order, standing) {
             drop(before.thread.try_send(Command::Abandon));
         }
         thread::spawn(move || {
             let tell = |state| drop(events.send(NotificationEvent::Progress(order, attempt, state)));
             let press = |action| drop(events.send(NotificationEvent::Pressed(action)));
-            let ended = block_on(show_until_closed(notification, &commands, &tell, &press));
-            tell(if ended.is_ok() { Attempt::Over } else { Attempt::Failed });
+            let ended = block_on(show_until_closed(number, notification, &commands, &tell, &press));
+            tell(ended.map_or(Attempt::Failed, Attempt::Over));
         });
     }
 }
@@ -184,13 +197,15 @@ enum Next {
     Told(Option<Command>),
 }
 
-/// Shows a notification and its replacements until it is answered, dismissed, closed or abandoned.
+/// Shows a notification and its replacements until it is answered, dismissed, closed or abandoned. Returns the number of
+/// the last one.
 async fn show_until_closed(
+    mut number: u64,
     mut notification: UpdateNotification,
     commands: &Receiver<Command>,
     tell: &dyn Fn(Attempt),
     press: &dyn Fn(TrayAction),
-) -> notify_rust::error::Result<()> {
+) -> notify_rust::error::Result<u64> {
     let mut handle = to_desktop(&notification).show_async().await?;
     tell(Attempt::Shown);
     loop {
@@ -199,21 +214,18 @@ async fn show_until_closed(
                 if let Some(action) = key.and_then(|key| action_for_key(&notification, &key)) {
                     press(action);
                 }
-                // A replacement may have arrived while the notification was dismissed.
-                let Ok(Command::Replace(next)) = commands.try_recv() else { return Ok(()) };
-                handle = to_desktop(&next).show_async().await?;
-                notification = next;
+                return Ok(number);
             }
-            Next::Told(Some(Command::Replace(next))) => {
+            Next::Told(Some(Command::Replace(next_number, next))) => {
                 *handle = to_desktop(&next);
                 handle.update()?;
-                notification = next;
+                (number, notification) = (next_number, next);
             }
             // Closing it would close a notification of the new service that got the same number.
-            Next::Told(Some(Command::Abandon)) => return Ok(()),
+            Next::Told(Some(Command::Abandon)) => return Ok(number),
             Next::Told(Some(Command::Close) | None) => {
                 handle.close_async().await;
-                return Ok(());
+                return Ok(number);
             }
         }
     }

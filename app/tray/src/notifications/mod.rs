@@ -69,12 +69,14 @@ pub(crate) enum NotificationChange {
 /// The notifications shown so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NotificationHistory {
+    /// When the first snapshot came. What ended before is no news.
+    since: Option<UnixSeconds>,
     updates: BTreeMap<OrderId, UpdateHistory>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct UpdateHistory {
-    /// The update was seen before it ended, so its end is news.
+    /// The update was seen before it ended, or ended since the first snapshot, so its end is news.
     was_under_way: bool,
     /// The kinds shown so far.
     kinds: Vec<NotificationKind>,
@@ -95,11 +97,16 @@ pub(crate) fn next_changes(
     clock: &Clock,
 ) -> (NotificationHistory, Vec<NotificationChange>) {
     let full_screen = snapshot.scheduling.signals.full_screen.value == Some(true);
-    let (mut next, mut changes) = (NotificationHistory::default(), Vec::new());
+    let since = history.since.unwrap_or(clock.now);
+    let (mut next, mut changes) = (NotificationHistory { since: Some(since), ..Default::default() }, Vec::new());
     for update in &snapshot.updates {
         let before = history.updates.get(&update.order);
         let mut past = before.cloned().unwrap_or_default();
-        past.was_under_way |= !update.state.is_over();
+        past.was_under_way |= match &update.state {
+            // One that takes a second may never be seen under way.
+            UpdateState::Installed { at } | UpdateState::Failed { at, .. } => *at > since,
+            _ => true,
+        };
         let first = before.is_none() && incoming();
         match due_kind(update, &past, first) {
             Some(kind) if !past.kinds.contains(&kind) && !full_screen => {

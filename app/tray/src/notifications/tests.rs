@@ -148,7 +148,7 @@ fn a_notification_closes_with_its_update() {
     assert_eq!(changes.len(), 1);
     let (history, changes) = next_changes(&history, &sample_data::quiet(), true, || false, &sample_data::clock());
     assert_eq!(changes, [NotificationChange::Close(sample_data::ready().order)]);
-    assert_eq!(history, NotificationHistory::default());
+    assert!(history.updates.is_empty());
 }
 
 #[test]
@@ -194,4 +194,14 @@ fn only_the_last_call_stays_until_it_is_answered() {
             "{before}: {changes:?}"
         );
     }
+}
+
+#[test]
+fn an_update_that_was_never_seen_under_way_is_announced_if_it_ended_since_the_first_snapshot() {
+    let clock = sample_data::clock();
+    let (history, _) = next_changes(&NotificationHistory::default(), &sample_data::quiet(), true, || false, &clock);
+    let ended = |at| snapshot(UpdateState::Installed { at }, open(), None, false);
+    let announced = |at| next_changes(&history, &ended(at), true, || false, &clock).1.len();
+    assert_eq!(announced(UnixSeconds(sample_data::NOW.0 + 1)), 1);
+    assert_eq!(announced(UnixSeconds(sample_data::NOW.0 - 1)), 0, "it ended before the tray was there");
 }
