@@ -23,7 +23,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a test waits for anything before it fails. No test depends on how long things really take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One machine of the network.
 pub struct Agent {

@@ -99,9 +99,15 @@ async fn machines_hear_of_an_order_through_the_long_poll_once_per_start() {
     // nothing.
     let mut session = agent.session().await;
     ask.wait_seconds = 1;
-    let begun = std::time::Instant::now();
-    let reply: CheckInReply = session.post("/v1/check-in", &ask).await.unwrap();
-    assert!(begun.elapsed().as_millis() >= 900 && reply.orders.len() == 1);
+    let (took, reply) = loop {
+        let begun = std::time::Instant::now();
+        let reply: CheckInReply = session.post("/v1/check-in", &ask).await.unwrap();
+        // The server tells the machine at once that it could not dial it.
+        if reply.undelivered.is_empty() {
+            break (begun.elapsed(), reply);
+        }
+    };
+    assert!(took.as_millis() >= 900 && reply.orders.len() == 1);
     (ask.boot, ask.wait_seconds) = (2, 60);
     let reply: CheckInReply = session.post("/v1/check-in", &ask).await.unwrap();
     assert_eq!(reply.orders.len(), 1);
