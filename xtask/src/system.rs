@@ -57,7 +57,8 @@ pub(crate) const LAB: &[Need] = &[
 ];
 
 /// For what the lab compares Banyan with.
-pub(crate) const RIVALS: &[Need] = &[need("/usr/share/doc/python3-libtorrent/copyright", "python3-libtorrent")];
+pub(crate) const RIVALS: &[Need] =
+    &[need("/usr/share/doc/python3-libtorrent/copyright", "python3-libtorrent"), need("aria2c", "aria2")];
 
 /// A cargo subcommand of a fixed version.
 pub(crate) struct Tool {

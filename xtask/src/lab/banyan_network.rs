@@ -197,17 +197,18 @@ impl<'a> BanyanNetwork<'a> {
 
     /// Deploys to every machine. Returns the deployment's identifier once the server has accepted it.
     pub(crate) fn deploy(&self, package: &str, stripes: u8) -> Result<String> {
-        self.deploy_to(package, "all", stripes)
+        self.deploy_to(package, "all", stripes, &[])
     }
 
-    /// Deploys to the selected machines.
-    pub(crate) fn deploy_to(&self, package: &str, to: &str, stripes: u8) -> Result<String> {
+    /// Deploys to the selected machines, with further options.
+    pub(crate) fn deploy_to(&self, package: &str, to: &str, stripes: u8, options: &[&str]) -> Result<String> {
         #[derive(Deserialize)]
         struct Deployed {
             id: String,
         }
-        let answer: Deployed =
-            self.query(&["deploy", package, "--to", to, "--stripes", &stripes.to_string(), "--json"])?;
+        let stripes = stripes.to_string();
+        let arguments = [&["deploy", package, "--to", to, "--stripes", &stripes, "--json"], options].concat();
+        let answer: Deployed = self.query(&arguments)?;
         Ok(answer.id)
     }
 

@@ -107,7 +107,7 @@ impl Measurements<'_> {
         println!("alone, yielding to: {give_way} …");
         let file = self.publish(lab, banyan)?;
         let meter = TrafficMeter::start(&lab.net)?;
-        let deployment = banyan.deploy_to(&file.name, "machine:m01", 1)?;
+        let deployment = banyan.deploy_to(&file.name, "machine:m01", 1, &[])?;
         let took = wait_until_finished(banyan, &deployment)?;
         let row = Row::of(&format!("alone, yielding to {give_way}"), took, file.size, &meter.read(&lab.net)?);
         let used = 1.0 / row.units(&self.unit);
@@ -141,7 +141,7 @@ impl Measurements<'_> {
         let file = self.publish(lab, banyan)?;
         let began = Instant::now();
         let meter = TrafficMeter::start(&lab.net)?;
-        let deployment = banyan.deploy_to(&file.name, machines, stripes)?;
+        let deployment = banyan.deploy_to(&file.name, machines, stripes, &[])?;
         let moved = |reading: &crate::lab::network::traffic_meter::Reading| {
             let link = reading.machines[0];
             if case.sends { link.sent } else { link.received }

@@ -53,6 +53,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     system::provide(&[system::BUILD, system::LAB], &[], false)?;
     let programs = if options.plain { None } else { Some(programs(options)?) };
     let _group = ProcessorGroup::enter();
+    if let (Some(programs), Some(networks)) = (&programs, &options.promises) {
+        return scenarios::promises::run(networks, options, programs);
+    }
     if let Some(programs) = programs.as_deref().filter(|_| !options.scenario.is_empty()) {
         return scenarios::run(options, programs);
     }

@@ -1,10 +1,17 @@
 //! The options of a lab.
 
-use crate::lab::{network::rates::Rate, scenarios::scenario::Scenario};
+use crate::lab::{
+    network::rates::Rate,
+    scenarios::{
+        promises::{self, Network},
+        rival_run::Rival,
+        scenario::Scenario,
+    },
+};
 use std::path::PathBuf;
 
 /// Options of `cargo xtask lab`.
-#[derive(clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Number of machines besides the server
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(2..=200))]
@@ -49,20 +56,25 @@ pub(crate) struct Options {
         conflicts_with_all = ["plain", "write", "deb", "tune", "beside", "quota", "full"])]
     pub(crate) scenario: Vec<Scenario>,
     /// Runs of each scenario, each with other machines picked; the table has the medians
-    #[arg(long, default_value_t = 1, requires = "scenario", value_parser = clap::value_parser!(u8).range(1..=99))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=99))]
     pub(crate) repeat: u8,
     /// Deployments of one run, each of another artifact to the same machines
     #[arg(long, default_value_t = 1, requires = "scenario", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) deployments: u8,
     /// Record when every chunk arrived and left, and draw it, into the folder of logs; costs some processor time
-    #[arg(long, requires = "scenario")]
+    #[arg(long)]
     pub(crate) trace: bool,
-    /// Also run this rival in the same network
-    #[arg(long, requires = "scenario", value_parser = ["libtorrent"])]
-    pub(crate) rival: Option<String>,
+    /// Also run these rivals in the same network
+    #[arg(long, requires = "scenario", value_enum, value_delimiter = ',')]
+    pub(crate) rival: Vec<Rival>,
     /// Write the figures of every run to this file [default: lab-results.json in the target folder]
-    #[arg(long, value_name = "FILE", requires = "scenario")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Measure what Banyan promises for unequal networks, each network three times and beside libtorrent, in all about
+    /// two hours; or only the networks with these names
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0.., value_parser = promises::parse,
+        conflicts_with_all = ["plain", "deb", "tune", "beside", "quota", "full", "scenario", "short"])]
+    pub(crate) promises: Option<Vec<&'static Network>>,
     /// Write the table to docs/numbers.md
     #[arg(long)]
     pub(crate) write: bool,
@@ -86,6 +98,18 @@ impl Options {
     /// releases, one more while unpacking, and a Debian package.
     pub(crate) fn room(&self) -> u64 {
         self.size() * 8 + crate::lab::debian_package::ROOM
+    }
+    /// Returns the options that measure one promise.
+    pub(crate) fn of_promise(&self, network: &Network) -> Self {
+        Self {
+            machines: network.machines,
+            rate: Rate::of_mbit(network.mbit),
+            size: network.mib << 20,
+            repeat: if self.repeat > 1 { self.repeat } else { network.runs },
+            deployments: network.deployments,
+            rival: network.rivals.to_vec(),
+            ..self.clone()
+        }
     }
     /// Returns the size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {

@@ -8,8 +8,8 @@ use std::{process::Command, time::Duration};
 /// Above this share, the processors instead of the links may have limited the rate.
 const BUSY: f64 = 0.8;
 
-/// Markers of the table's place in docs/numbers.md.
-const MARKS: [&str; 2] = ["<!-- lab: begin -->", "<!-- lab: end -->"];
+/// The name of the table's place in docs/numbers.md.
+const PLACE: &str = "lab";
 
 /// The performance of one plain flow, the unit for all other figures.
 #[derive(Clone, Copy)]
@@ -133,12 +133,7 @@ impl Report {
 
     /// Writes the table to the document, in place of the previous one.
     pub(crate) fn write(&self) -> Result<()> {
-        let path = root().join("docs/numbers.md");
-        let before = std::fs::read_to_string(&path).unwrap_or_else(|_| "# Numbers\n".into());
-        std::fs::write(&path, replaced(&before, &self.markdown()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("report written to {}", path.display());
-        Ok(())
+        write_table(PLACE, &self.markdown())
     }
 
     /// Fails if a promise was missed.
@@ -151,33 +146,49 @@ impl Report {
     }
 }
 
-/// Returns the document with the table between its markers, or appended if there are none.
-fn replaced(document: &str, table: &str) -> String {
-    let [begin, end] = MARKS;
-    let (before, after) = match (document.split_once(begin), document.split_once(end)) {
-        (Some((before, _)), Some((_, after))) => (before.to_owned(), after),
-        _ => (format!("{}\n\n## The lab\n\n", document.trim_end()), "\n"),
+/// Writes a table to docs/numbers.md, in place of the previous one.
+pub(crate) fn write_table(place: &str, table: &str) -> Result<()> {
+    let path = root().join("docs/numbers.md");
+    let before = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let after = replaced(&before, place, table)?;
+    std::fs::write(&path, after).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("table written to {}", path.display());
+    Ok(())
+}
+
+/// Returns the document with the table between its markers.
+fn replaced(document: &str, place: &str, table: &str) -> Result<String> {
+    let (begin, end) = (format!("<!-- {place}: begin -->"), format!("<!-- {place}: end -->"));
+    let (Some((before, _)), Some((_, after))) = (document.split_once(&begin), document.split_once(&end)) else {
+        bail!("docs/numbers.md lacks the markers {begin} and {end} for the table");
     };
-    format!("{before}{begin}\n{}\n{end}{after}", table.trim_end())
+    Ok(format!("{before}{begin}\n{}\n{end}{after}", table.trim_end()))
 }
 
 pub(crate) fn conditions(options: &Options) -> String {
-    let said = |program: &str, arguments: &[&str]| {
-        read(Command::new(program).args(arguments).current_dir(root())).unwrap_or_else(|_| "unknown".into())
-    };
-    let kernel = |path: &str| std::fs::read_to_string(path).map_or("unknown".into(), |text| text.trim().to_owned());
-    let commit = said("git", &["describe", "--always", "--dirty"]);
     let file = match options.deb {
         true => "a Debian package".to_owned(),
         false => format!("a file of {} MiB, seed {}", options.size() >> 20, options.seed),
     };
     format!(
-        "`cargo xtask lab` on {}, commit {commit}, profile {}: {} machines and a server, every link {} Mbit/s each way \
-         (tbf, no offloads), {file}. {} cores, Linux {}, TCP {}.",
-        said("date", &["--utc", "+%Y-%m-%d"]),
-        options.profile,
+        "{} {} machines and a server, every link {} Mbit/s each way, {file}.",
+        machine_conditions("cargo xtask lab", &options.profile),
         options.machines(),
         options.rate,
+    )
+}
+
+/// Returns sentences with the command, the date, the commit and the computer.
+pub(crate) fn machine_conditions(command: &str, profile: &str) -> String {
+    let said = |program: &str, arguments: &[&str]| {
+        read(Command::new(program).args(arguments).current_dir(root())).unwrap_or_else(|_| "unknown".into())
+    };
+    let kernel = |path: &str| std::fs::read_to_string(path).map_or("unknown".into(), |text| text.trim().to_owned());
+    format!(
+        "`{command}` on {}, commit {}, profile {profile}. {} cores, Linux {}, TCP {}, links shaped by tbf without \
+         offloads.",
+        said("date", &["--utc", "+%Y-%m-%d"]),
+        said("git", &["describe", "--always", "--dirty"]),
         std::thread::available_parallelism().map_or(0, usize::from),
         kernel("/proc/sys/kernel/osrelease"),
         kernel("/proc/sys/net/ipv4/tcp_congestion_control"),
@@ -190,11 +201,10 @@ mod tests {
 
     #[test]
     fn a_new_table_replaces_the_previous_one() {
-        let first = replaced("# Numbers\n\nWords.\n", "old");
-        let second = replaced(&format!("{first}More.\n"), "new");
-        assert!(second.starts_with("# Numbers\n\nWords.\n\n## The lab\n\n<!-- lab: begin -->\nnew\n"), "{second}");
-        assert!(second.ends_with("<!-- lab: end -->\nMore.\n"), "{second}");
-        assert!(!second.contains("old"));
+        let document = "# Numbers\n\n<!-- lab: begin -->\nold\n<!-- lab: end -->\nMore.\n";
+        let new = replaced(document, "lab", "new\n").unwrap();
+        assert_eq!(new, document.replace("old", "new"));
+        assert!(replaced(document, "other", "new").is_err());
     }
 
     #[test]

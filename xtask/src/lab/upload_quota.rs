@@ -39,7 +39,7 @@ pub(crate) fn measure(lab: &LabEnvironment, programs: &Path, options: &Options, 
         banyan.send_request(machine, &limits)?;
     }
     let meter = TrafficMeter::start(&lab.net)?;
-    let deployment = banyan.deploy_to(&file.name, "all", 2)?;
+    let deployment = banyan.deploy_to(&file.name, "all", 2, &[])?;
     let killed =
         wait_at_interval(POLL_INTERVAL, "a machine to have forwarded enough", Duration::from_secs(120), || {
             let reading = meter.read(&lab.net)?;

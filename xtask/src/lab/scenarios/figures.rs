@@ -61,7 +61,7 @@ pub(crate) enum Role {
 
 impl Run {
     /// Creates the figures from the times of the machines and the readings of their links.
-    pub(crate) fn new(
+    pub(super) fn new(
         facts: &RunFacts<'_>,
         transfer: Transfer<'_>,
         hosts: &[Host],

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 
 /// Above this share, the processors instead of the links may have limited the rate.
-const BUSY: f64 = 0.8;
+pub(super) const BUSY: f64 = 0.8;
 
 /// The runs so far.
 pub(crate) struct Results {
@@ -17,12 +17,16 @@ pub(crate) struct Results {
 }
 
 /// The runs of one row: same scenario, same scheme, same deployment.
-struct Group<'a> {
+pub(super) struct Group<'a> {
     title: String,
-    runs: Vec<&'a Run>,
+    pub(super) runs: Vec<&'a Run>,
 }
 
 impl Results {
+    pub(crate) fn new(conditions: String) -> Self {
+        Self { conditions, runs: Vec::new(), failures: Vec::new() }
+    }
+
     pub(crate) fn markdown(&self) -> String {
         let groups = self.groups();
         let medians: Vec<Summary> = groups.iter().map(|group| group.median()).collect();
@@ -80,7 +84,7 @@ impl Results {
         text
     }
 
-    fn groups(&self) -> Vec<Group<'_>> {
+    pub(super) fn groups(&self) -> Vec<Group<'_>> {
         let mut groups: Vec<Group<'_>> = Vec::new();
         for run in &self.runs {
             let title = run.title();
@@ -109,7 +113,8 @@ impl Results {
 }
 
 impl Group<'_> {
-    fn median(&self) -> Summary {
+    /// Returns the median of each figure.
+    pub(super) fn median(&self) -> Summary {
         Summary::median(&self.runs.iter().map(|run| run.summary()).collect::<Vec<_>>())
     }
 }
@@ -125,7 +130,7 @@ impl Run {
     }
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
+pub(super) fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
 }
 
