@@ -11,10 +11,7 @@ use crate::{
     sys,
 };
 use banyan_proto::Reason;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 /// Finds the places where the deb has a folder instead of a link, or a link instead of a folder.
 ///
@@ -75,7 +72,7 @@ pub(crate) fn put_back_links(changed: &[FolderOrLink], root: &Path) -> Result<()
     Ok(())
 }
 
-fn put_back_link(place: &PathBuf, target: &Path, now: Option<&fs::Metadata>) -> Result<(), InstallError> {
+fn put_back_link(place: &Path, target: &Path, now: Option<&fs::Metadata>) -> Result<(), InstallError> {
     if fs::read_link(place).is_ok_and(|now| now == target) {
         return Ok(());
     }
