@@ -113,7 +113,7 @@ const NETWORK: Network = Network {
 use Figure::{MostCopies, OfBound, OfEqual, OfOneCopy, OfRival, OwnMedian, OwnWorst, Slow, Units, UplinkCopies};
 
 /// All networks. One that others are compared with comes before them.
-static NETWORKS: [Network; 21] = [
+static NETWORKS: [Network; 20] = [
     Network {
         name: "equal",
         rivals: &[Rival::Libtorrent, Rival::Aria2],
@@ -182,14 +182,6 @@ static NETWORKS: [Network; 21] = [
         scenario: "asymmetric",
         mib: 16,
         promises: &[at_most(OfOneCopy, 1.15), copies(1.05), MOST],
-        ..NETWORK
-    },
-    Network {
-        name: "asymmetric-auto",
-        scenario: "asymmetric+server-copies:auto",
-        mib: 16,
-        rivals: LIBTORRENT,
-        promises: &[at_most(OfRival, 0.9), MOST],
         ..NETWORK
     },
     Network {
