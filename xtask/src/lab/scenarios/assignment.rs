@@ -1,6 +1,6 @@
 //! A scenario with the machines picked: the plan of the network, who deviates in which way, and what happens when.
 
-use super::scenario::{Element, Scenario, ServerCopies, When};
+use super::scenario::{Element, Scenario, When};
 use crate::lab::{
     network::{
         plan::NetworkPlan,
@@ -26,8 +26,6 @@ pub(crate) struct Assignment {
     /// Machines that lose packets, and the share that they lose.
     pub(crate) lossy: Vec<(usize, f64)>,
     pub(crate) incidents: Vec<Incident>,
-    /// How many copies the administrator lets the server send; `None` for the default.
-    pub(crate) server_copies: Option<ServerCopies>,
 }
 
 /// Something that happens during the transfer.
@@ -64,7 +62,6 @@ impl Assignment {
             no_dial: Vec::new(),
             lossy: Vec::new(),
             incidents: Vec::new(),
-            server_copies: None,
         };
         // Each kind of machine is picked from all, except that nobody is slow twice.
         let mut may_be_slow = random.order(count);
@@ -89,7 +86,6 @@ impl Assignment {
                 Element::Loss(number, share) => {
                     picked.lossy = some(number).into_iter().map(|machine| (machine, share)).collect();
                 }
-                Element::ServerCopies(copies) => picked.server_copies = Some(copies),
                 Element::Sites { uplink, lan } => picked.put_on_sites(uplink, lan),
                 Element::RandomRates => picked.set_random_rates(rate, &mut random),
                 Element::SlowDown(link, when) => picked.add_incident(when, What::SlowDown(link), &mut random),

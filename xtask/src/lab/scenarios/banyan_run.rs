@@ -58,7 +58,7 @@ pub(crate) fn measure(
         std::fs::remove_file(&file.path)?;
 
         let meter = TrafficMeter::start(&lab.net)?;
-        let mut swarm = Deployed::start(&mut banyan, &file.name, assignment)?;
+        let mut swarm = Deployed::start(&mut banyan, &file.name)?;
         let forwarding = swarm.forwarding(assignment)?;
         let mut transfer = Transfer::new(&lab, assignment, file.size, options.rate.seconds(file.size));
         swarm.places(assignment)?.into_iter().for_each(|place| transfer.note(place));
@@ -143,10 +143,8 @@ struct Deployed<'a, 'b> {
 }
 
 impl<'a, 'b> Deployed<'a, 'b> {
-    fn start(banyan: &'a mut BanyanNetwork<'b>, package: &str, assignment: &Assignment) -> Result<Self> {
-        let copies = assignment.server_copies.map(|copies| ["--server-copies".to_owned(), copies.to_string()]);
-        let options: Vec<&str> = copies.iter().flatten().map(String::as_str).collect();
-        let deployment = banyan.deploy_to(package, "all", 2, &options)?;
+    fn start(banyan: &'a mut BanyanNetwork<'b>, package: &str) -> Result<Self> {
+        let deployment = banyan.deploy(package, 2)?;
         let began = Instant::now();
         let status = banyan.status(&deployment)?;
         Ok(Self { banyan, deployment, began, status })

@@ -54,8 +54,6 @@ pub(crate) enum Element {
     NoDial(Count),
     /// `loss:COUNTxSHARE%`: machines whose links lose packets.
     Loss(Count, f64),
-    /// `server-copies:NUMBER` or `server-copies:auto`: what the server may send of the artifact in all.
-    ServerCopies(ServerCopies),
     /// `sites:UPLINK/LAN`: two sites of half the machines each.
     Sites { uplink: Rate, lan: Rate },
     /// `random`: every machine's own rates.
@@ -93,33 +91,6 @@ impl Count {
             return share(percent).map(Self::Share);
         }
         text.parse().map(Self::Number).map_err(|_| format!("{text:?} is not a number of machines"))
-    }
-}
-
-/// How many copies of an artifact the server may send, as `banyan deploy --server-copies` takes it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum ServerCopies {
-    Number(f64),
-    /// As many as its own limit leaves room for.
-    Auto,
-}
-
-impl ServerCopies {
-    fn parse(text: &str) -> Result<Self, String> {
-        match (text, text.parse::<f64>()) {
-            ("auto", _) => Ok(Self::Auto),
-            (_, Ok(number)) if number.is_finite() && number >= 1.0 => Ok(Self::Number(number)),
-            _ => Err(format!("{text:?} is not a number of copies; write 1 or more, or auto")),
-        }
-    }
-}
-
-impl std::fmt::Display for ServerCopies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Auto => f.write_str("auto"),
-        }
     }
 }
 
@@ -210,7 +181,6 @@ impl Element {
                 let (count, lost) = of_count()?;
                 Self::Loss(Count::parse(count)?, share(lost.trim_end_matches('%'))?)
             }
-            ("server-copies", None) => Self::ServerCopies(ServerCopies::parse(value)?),
             ("sites", None) => {
                 let (uplink, lan) = value.split_once('/').ok_or("sites need UPLINK/LAN")?;
                 Self::Sites { uplink: Rate::parse(uplink)?, lan: Rate::parse(lan)? }
@@ -238,8 +208,7 @@ mod tests {
         let slow = Element::Slow(Count::Number(4), LinkRates::parse("2").unwrap());
         let server = Element::Server(LinkRates::parse("200").unwrap());
         assert_eq!(Scenario::parse("four-slow+server:200").unwrap().elements, [slow, server]);
-        for wrong in ["", "fast", "slow:4", "kill", "equal@50%", "loss:4x200%", "slow-down:1@later", "server-copies:0"]
-        {
+        for wrong in ["", "fast", "slow:4", "kill", "equal@50%", "loss:4x200%", "slow-down:1@later"] {
             assert!(Scenario::parse(wrong).is_err(), "{wrong}");
         }
     }
