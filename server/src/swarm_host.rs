@@ -2,7 +2,7 @@
 //! with the same loop that machines run. It requests nothing.
 
 use crate::{
-    deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers},
+    deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers, policies::GroupPolicies},
     identity::registry::Registry,
     machines::dial_checks::DialChecks,
     net::{connections::Connections, tls_configuration::TlsConfiguration, wake_ups::WakeUps},
@@ -15,6 +15,7 @@ use banyan_proto::{
     api::{Event, SourcesRequest},
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
+    schedule::Background,
 };
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{
@@ -39,6 +40,7 @@ pub(crate) struct SwarmHost {
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) dial_checks: Arc<DialChecks>,
+    pub(crate) policies: Arc<GroupPolicies>,
     /// Carries what is stored in the background.
     pub(crate) tasks: TaskTracker,
 }
@@ -134,6 +136,9 @@ impl Host for SwarmHost {
     }
     fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
+    fn background(&self, peer: MachineId) -> Background {
+        self.policies.of(self.registry.get(peer).and_then(|row| row.group).as_deref()).background
+    }
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(self.tls.crl())
     }

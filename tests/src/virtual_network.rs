@@ -77,6 +77,15 @@ struct Host {
     number: u8,
 }
 
+/// The bytes of packets that a computer has sent, with headers, by their mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarkedBytes {
+    /// Marked as lower effort (RFC 8622).
+    pub lower: u64,
+    /// Not marked.
+    pub normal: u64,
+}
+
 /// The switch and the computers, which are named by their place in the list: the server is the first.
 pub struct VirtualNetwork {
     family: Family,
@@ -154,9 +163,38 @@ impl VirtualNetwork {
     pub fn refuse_connections(&self, host: usize) {
         const RULES: &str = "table inet firewall { chain input { type filter hook input priority 0; policy accept; \
                              iifname eth0 tcp flags & (syn|ack) == syn drop; }; }";
+        self.nft(host, &[RULES]);
+    }
+    /// Counts what a computer sends from now on, by the mark on the packets.
+    pub fn count_marks(&self, host: usize) {
+        self.nft(
+            host,
+            &["table inet marks { counter lower { }; counter normal { }; chain output { \
+                 type filter hook output priority 0; policy accept; \
+                 oifname eth0 ip dscp 1 counter name lower; oifname eth0 ip6 dscp 1 counter name lower; \
+                 oifname eth0 ip dscp 0 counter name normal; oifname eth0 ip6 dscp 0 counter name normal; }; }"],
+        );
+    }
+    /// Returns what a computer has sent since [`Self::count_marks`].
+    ///
+    /// # Panics
+    /// When nothing is counted there.
+    #[must_use]
+    pub fn marks(&self, host: usize) -> MarkedBytes {
+        let bytes = |counter: &str| {
+            let text = self.nft(host, &["list", "counter", "inet", "marks", counter]);
+            let (_, bytes) = text.rsplit_once("bytes ").expect("a counter has bytes");
+            let digits = bytes.split(|c: char| !c.is_ascii_digit()).next();
+            digits.and_then(|digits| digits.parse().ok()).expect("a number of bytes")
+        };
+        MarkedBytes { lower: bytes("lower"), normal: bytes("normal") }
+    }
+    /// Runs `nft` on a computer and returns what it printed.
+    fn nft(&self, host: usize, arguments: &[&str]) -> String {
         let mut nft = self.hosts[host].namespace.command("nft".as_ref());
-        let output = nft.env("PATH", path()).arg(RULES.trim()).output().expect("nsenter can be run");
+        let output = nft.env("PATH", path()).args(arguments).output().expect("nsenter can be run");
         assert!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
     /// Returns a command that runs `program` on a computer.
     #[must_use]

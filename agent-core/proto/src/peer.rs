@@ -212,6 +212,23 @@ pub struct Pull {
     /// The server named this source, so the requester may wait for missing chunks here, too (rules P7, P12).
     #[serde(default)]
     pub wait: bool,
+    /// How the source sends the chunks. Older requesters omit it.
+    #[serde(default)]
+    pub effort: Effort,
+    /// The source already serves this pull, and only the effort changes (rule P16). Older sources serve it anew.
+    #[serde(default)]
+    pub changes_effort: bool,
+}
+
+/// How a transfer's packets are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effort {
+    /// Like the packets of other programs.
+    #[default]
+    Normal,
+    /// As a background transfer.
+    Lower,
 }
 
 /// A source's reply to a pull.

@@ -44,6 +44,15 @@ pub fn deadline(situation: &Situation<'_>, stage: Stage) -> Option<UnixSeconds> 
     evaluation(situation, now).deadline(stage).map(unix)
 }
 
+/// Returns whether the current order is received in the background: no user wants it now, and its deadline has not
+/// passed.
+#[must_use]
+pub fn is_background(situation: &Situation<'_>, now: Moment) -> bool {
+    let is_wanted = situation.task.is_some_and(|task| task.wish == Wish::Now);
+    let deadline = evaluation(situation, now).deadline(Stage::Receive);
+    !is_wanted && deadline.is_none_or(|deadline| seconds(now.wall) < deadline)
+}
+
 const STAGES: [Stage; 3] = [Stage::Receive, Stage::Install, Stage::Forward];
 /// Maximum number of consecutive closings to examine. Windows, pause, quota and a wish need only a few.
 const MAX_CLOSINGS: usize = 64;

@@ -28,7 +28,7 @@ mod user_request;
 
 pub use banyan_proto::schedule::Verdict;
 pub use clock::{ClockWatch, Moment, adjust_to_clock_step, day_name, tomorrow, tonight};
-pub use decide::{Wake, deadline, decide, next_change};
+pub use decide::{Wake, deadline, decide, is_background, next_change};
 pub use effective_settings::{OutOfBounds, check_choice, effective_give_way, effective_quota, effective_rates};
 pub use signals::{DiskSpace, Signal, Signals};
 pub use user_request::{RequestError, apply_to_choice, apply_wish};

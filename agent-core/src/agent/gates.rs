@@ -39,9 +39,13 @@ impl Gates {
         };
         let mut sent = lock(&self.sent);
         sent.set_urgent(id, decision.urgency.receive);
+        let changes_effort = sent.set_background(id, decision.is_background);
         let changes = sent.update_order(id, decision.gates);
         drop(sent);
         let Some(node) = self.node.get() else { return };
+        if changes_effort {
+            node.update_effort();
+        }
         if let Some(receive) = changes.receive {
             tracing::info!(order = %id, ?receive, "receiving");
             node.input(OrderInput::MayReceive(id, receive));
@@ -64,6 +68,9 @@ impl Gates {
             node.limits().down.set(limits.download);
             node.limits().up.set(limits.upload);
         }
+        if sent.update_background(inputs.policy.background) {
+            node.update_effort();
+        }
     }
     /// Decides about forwarding, speed limits and every order.
     pub(super) fn decide_all(&self, inputs: &ScheduleInputs) {
@@ -72,6 +79,10 @@ impl Gates {
         lock(&self.sent).retain(|id: &OrderId| orders.iter().any(|active| active.order.id == *id));
         orders.iter().for_each(|active| self.decide_order(inputs, active));
         self.set_give_way(inputs);
+    }
+    /// Returns whether an order is received in the background.
+    pub(super) fn is_background(&self, order: OrderId) -> bool {
+        lock(&self.sent).is_background(order)
     }
     /// Describes for administrators why there is not enough space to receive an order: where, how much is free, and how
     /// much is needed.

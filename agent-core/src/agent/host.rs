@@ -5,6 +5,7 @@ use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::{Event, SourcesRequest},
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
+    schedule::Background,
 };
 use banyan_swarm::io::{OrderInput, OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{
@@ -100,6 +101,12 @@ impl Host for Agent {
     }
     async fn may_send(&self, bytes: u64) -> bool {
         self.user.may_upload(bytes, self.orders.missing_bytes()).await
+    }
+    fn is_background(&self, order: OrderId) -> bool {
+        self.gates.is_background(order)
+    }
+    fn background(&self, _: MachineId) -> Background {
+        self.user.policy.current().background
     }
     fn crl(&self) -> Option<Arc<Crl>> {
         self.tls.crl()

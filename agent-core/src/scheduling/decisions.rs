@@ -1,6 +1,6 @@
 //! Remembers which decisions were passed on last, so that only changes are.
 
-use banyan_proto::{OrderId, Reason};
+use banyan_proto::{OrderId, Reason, schedule::Background};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether something may happen now, and if not, why.
@@ -40,6 +40,9 @@ pub(crate) struct SentDecisions {
     limits: Option<SpeedLimits>,
     /// Orders received without yielding bandwidth.
     urgent: BTreeSet<OrderId>,
+    /// Orders that are not received in the background.
+    foreground: BTreeSet<OrderId>,
+    background: Option<Background>,
 }
 
 impl SentDecisions {
@@ -63,15 +66,29 @@ impl SentDecisions {
     pub(crate) fn has_urgent(&self) -> bool {
         !self.urgent.is_empty()
     }
+    /// Sets whether an order is received in the background. Returns whether that has changed.
+    pub(crate) fn set_background(&mut self, order: OrderId, is_background: bool) -> bool {
+        if is_background { self.foreground.remove(&order) } else { self.foreground.insert(order) }
+    }
+    /// Returns whether an order is received in the background.
+    pub(crate) fn is_background(&self, order: OrderId) -> bool {
+        !self.foreground.contains(&order)
+    }
+    /// Takes how background transfers are sent. Returns whether that has changed.
+    pub(crate) fn update_background(&mut self, background: Background) -> bool {
+        self.background.replace(background) != Some(background)
+    }
     /// Forgets an order.
     pub(crate) fn forget(&mut self, order: OrderId) {
         self.orders.remove(&order);
         self.urgent.remove(&order);
+        self.foreground.remove(&order);
     }
     /// Forgets all orders but these.
     pub(crate) fn retain(&mut self, is_active: impl Fn(&OrderId) -> bool) {
         self.orders.retain(|order, _| is_active(order));
-        self.urgent.retain(is_active);
+        self.urgent.retain(&is_active);
+        self.foreground.retain(is_active);
     }
     /// Takes the new gate of forwarding. Returns it if it has changed.
     pub(crate) fn update_forward(&mut self, forward: GateState) -> Option<GateState> {
@@ -101,5 +118,11 @@ mod tests {
         assert_eq!([sent.update_forward(Ok(())), sent.update_forward(closed)], [None, Some(closed)]);
         let unlimited = SpeedLimits { download: None, upload: None };
         assert_eq!([sent.update_limits(unlimited), sent.update_limits(unlimited)], [Some(unlimited), None]);
+        assert!(sent.is_background(order), "a new order is received in the background");
+        assert_eq!(
+            [false, false, true].map(|is_background| sent.set_background(order, is_background)),
+            [true, false, true]
+        );
+        assert_eq!([Background::default(); 2].map(|background| sent.update_background(background)), [true, false]);
     }
 }

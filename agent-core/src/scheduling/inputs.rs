@@ -7,7 +7,7 @@ use banyan_proto::{
     local::Scheduling,
     schedule::{Choice, Policy, Stage, Verdict, Wish},
 };
-use banyan_schedule::{Moment, Situation, Task, deadline, decide, upload_quota::DailyUsage};
+use banyan_schedule::{Moment, Situation, Task, deadline, decide, is_background, upload_quota::DailyUsage};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -50,6 +50,11 @@ impl ScheduleInputs {
     /// Returns when a stage of an order must begin at the latest, whatever the user wishes.
     pub(crate) fn deadline(&self, active: &ActiveOrder, notes: &OrderNotes, stage: Stage) -> Option<UnixSeconds> {
         self.evaluate(Some(&to_task(active, notes, Wish::Unsaid)), |situation| deadline(situation, stage))
+    }
+    /// Returns whether one order is received in the background.
+    pub(super) fn is_background(&self, active: &ActiveOrder, notes: &OrderNotes) -> bool {
+        let task = to_task(active, notes, notes.wishes.receive);
+        self.evaluate(Some(&task), |situation| is_background(situation, self.now))
     }
     /// Returns whether this machine may forward now.
     pub(crate) fn may_forward(&self) -> GateState {

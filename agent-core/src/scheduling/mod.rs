@@ -31,6 +31,8 @@ pub(crate) struct OrderDecision {
     /// Whether it may be received and installed.
     pub(crate) gates: OrderGates,
     pub(crate) urgency: Urgency,
+    /// Whether it is received in the background.
+    pub(crate) is_background: bool,
 }
 
 /// What is urgent about an order: a deadline has passed, or the user said "now". Urgent work does not yield to other
@@ -82,6 +84,7 @@ impl Schedule {
                 receive: is_full(&verdict.receive) && !active.content.is_whole(),
                 install: is_full(&verdict.install),
             },
+            is_background: inputs.is_background(active, &notes),
         })
     }
     /// Returns what is urgent about one order.

@@ -11,6 +11,7 @@ use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::{Event, SourcesRequest},
     peer::{Offer, OfferReply, Pull, PullReply},
+    schedule::Background,
 };
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use std::{future::Future, sync::Arc};
@@ -83,6 +84,17 @@ pub trait Host: Send + Sync + 'static {
         let _unlimited = bytes;
         std::future::ready(true)
     }
+
+    /// Returns whether an order is received in the background. After a change, the program calls
+    /// [`NodeHandle::update_effort`].
+    fn is_background(&self, order: OrderId) -> bool {
+        let _in_the_background = order;
+        true
+    }
+
+    /// Returns how background transfers from and to a peer are sent. After a change, the program calls
+    /// [`NodeHandle::update_effort`].
+    fn background(&self, peer: MachineId) -> Background;
 
     /// Returns the newest revocation list this machine has.
     fn crl(&self) -> Option<Arc<crate::tls::Crl>>;

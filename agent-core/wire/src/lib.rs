@@ -8,6 +8,7 @@
 //! | `receive` | incoming frames; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
 //! | [`forward`] | outgoing verified chunks, in fair turns |
+//! | `traffic_class` | how the packets of background transfers are sent |
 //! | [`rate_limit`] | the owner's speed limits, over all streams |
 //! | [`bandwidth_yield`] | yielding to other traffic, and counting the bytes on the link |
 //! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
@@ -16,6 +17,7 @@
 //! | [`open_files`], [`rare_log`], [`logging`] | the limit of open files; messages logged once a minute; the log |
 //! | [`listen`], [`lookup`], [`interfaces`] | listening; looking up and dialling names; this machine's addresses |
 //! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
+//! | `sys` | what differs by operating system |
 
 pub mod bandwidth_yield;
 mod chunk_log;
@@ -40,5 +42,7 @@ pub mod rare_log;
 pub mod rate_limit;
 mod receive;
 pub mod socket;
+mod sys;
 pub mod tls;
+mod traffic_class;
 pub mod verify;

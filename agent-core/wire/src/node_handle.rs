@@ -36,6 +36,8 @@ pub(crate) enum NodeEvent {
     OfferChecked { link: Link, result: Result<Box<TrustedOffer>, OfferReply> },
     /// A link ended without this machine closing it.
     LinkDown { link: Link, reason: Reason, detail: String },
+    /// Which transfers are in the background, or how those are sent, may have changed.
+    UpdateEffort,
     /// Close these connections.
     Disconnect(PeerFilter),
     /// End the loop.
@@ -101,6 +103,10 @@ impl NodeHandle {
     #[must_use]
     pub fn take_link_rates(&self) -> LinkRates {
         self.link_measurement.take_rates(self.limits.down.rate(), self.limits.up.rate())
+    }
+    /// Has the loop ask its host again which transfers are in the background, and how those are sent.
+    pub fn update_effort(&self) {
+        drop(self.events.send(NodeEvent::UpdateEffort));
     }
     /// Closes all connections to a machine.
     pub fn cut(&self, machine: MachineId) {

@@ -8,7 +8,9 @@
 use crate::{
     bandwidth_yield::{BandwidthYield, ConnectionThrottle, SocketHandle, Waits, duplicate_handle},
     packet,
+    traffic_class::{AppliedTrafficClass, TrafficClass},
 };
+use banyan_proto::schedule::Background;
 use std::{
     io,
     net::IpAddr,
@@ -90,6 +92,7 @@ struct SocketState {
     /// The socket is closed and can no longer be registered.
     is_closed: AtomicBool,
     throttle: OnceLock<ConnectionThrottle>,
+    traffic_class: TrafficClass,
 }
 
 impl SocketControl {
@@ -100,6 +103,10 @@ impl SocketControl {
     }
     fn wake_threshold(&self) -> usize {
         self.0.wake_threshold.load(Relaxed).max(1)
+    }
+    /// Sets how the socket's packets are sent: in the background, or like those of other programs (`None`).
+    pub(crate) fn set_background(&self, background: Option<Background>) {
+        self.0.traffic_class.set(background);
     }
     /// Registers the socket with its node's yielding, which throttles and counts it from now on. `handle` is a second
     /// handle on the socket, from [`Socket::duplicate_handle`].
@@ -119,6 +126,7 @@ pub struct Socket {
     /// The wake-up threshold set in the kernel (bytes).
     wake_threshold: usize,
     waits: Waits,
+    traffic_class: AppliedTrafficClass,
 }
 
 impl Socket {
@@ -161,7 +169,8 @@ impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         let local = stream.local_addr().ok().map(|address| address.ip());
         let control = SocketControl(Arc::new(SocketState { local, ..SocketState::default() }));
-        Self { stream, control, wake_threshold: 1, waits: Waits::default() }
+        let traffic_class = AppliedTrafficClass::default();
+        Self { stream, control, wake_threshold: 1, waits: Waits::default(), traffic_class }
     }
 }
 
@@ -189,6 +198,7 @@ impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let shared = Arc::clone(&this.control.0);
+        this.traffic_class.apply(&shared.traffic_class, &this.stream);
         let Some(throttle) = shared.throttle.get() else {
             this.set_wake_threshold(shared.wake_threshold.load(Relaxed).max(1))?;
             return Pin::new(&mut this.stream).poll_read(cx, buf);
@@ -212,6 +222,7 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let shared = Arc::clone(&this.control.0);
+        this.traffic_class.apply(&shared.traffic_class, &this.stream);
         let Some(throttle) = shared.throttle.get() else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
         let most = ready!(throttle.poll_write(&mut this.waits, cx)).unwrap_or(buf.len()).min(buf.len());
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
@@ -231,6 +242,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let shared = Arc::clone(&this.control.0);
+        this.traffic_class.apply(&shared.traffic_class, &this.stream);
         let Some(throttle) = shared.throttle.get() else {
             return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         };

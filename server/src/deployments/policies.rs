@@ -7,7 +7,7 @@
 
 use crate::{
     identity::{enrolment::check_group, registry::Registry, secrets::Secrets},
-    net::wake_ups::WakeUps,
+    net::{peer_node::PeerNode, wake_ups::WakeUps},
     refusal::Refusal,
     store::{PolicyRow, Store},
 };
@@ -16,6 +16,7 @@ use banyan_proto::{
     admin::{GroupPolicy, SetPolicy},
     schedule::Policy,
 };
+use banyan_wire::node::NodeHandle;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
@@ -61,6 +62,7 @@ pub(crate) struct GroupPolicies {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) node: PeerNode,
     pub(crate) cache: PolicyCache,
 }
 
@@ -88,6 +90,7 @@ impl GroupPolicies {
         info!(group, number, set = row.policy.is_some(), "policy changed");
         self.cache.insert(row);
         self.wake_ups.wake_all();
+        self.node.get().into_iter().for_each(NodeHandle::update_effort);
         Ok(())
     }
     /// Returns the policies in force: for all machines, then for each group that has machines or its own policy.

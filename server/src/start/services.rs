@@ -211,6 +211,7 @@ impl Services {
             secrets: Arc::clone(secrets),
             registry: Arc::clone(&registry),
             wake_ups: Arc::clone(&wake_ups),
+            node: node.clone(),
             cache: PolicyCache::new(sqlite.policies().await?),
         });
         let deployments = Arc::new(Deployments {
@@ -355,6 +356,7 @@ impl Services {
             connections: connections.clone(),
             wake_ups,
             dial_checks,
+            policies: Arc::clone(&policies),
             tasks: tasks.clone(),
         });
 

@@ -7,7 +7,7 @@ use banyan_proto::{
     api::CheckInReply,
     frame::{self, Frame},
     list::Subtree,
-    peer::{Control, Hello, Offer, OfferReply, Pull, PullReply},
+    peer::{Control, Effort, Hello, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_proto::{Digest, UnixSeconds};
 use banyan_trust::TrustStore;
@@ -92,7 +92,19 @@ async fn the_head_is_dialled_with_an_offer_that_proves_itself_and_can_pull_what_
     send(&mut stream, Control::OfferReply(OfferReply::Accepted)).await;
     send(&mut stream, Control::PartsAccepted).await;
     let membership = offer.sublist.membership(0, &offer.proof);
-    send(&mut stream, Control::Pull(Box::new(Pull { order: id, stripe: 0, from: 0, membership, wait: false }))).await;
+    send(
+        &mut stream,
+        Control::Pull(Box::new(Pull {
+            order: id,
+            stripe: 0,
+            from: 0,
+            membership,
+            wait: false,
+            effort: Effort::Normal,
+            changes_effort: false,
+        })),
+    )
+    .await;
     let mut got = Vec::new();
     while got.len() < content.len() {
         match receive(&mut stream).await {
@@ -130,8 +142,19 @@ async fn who_is_not_on_the_list_gets_no_content() {
         let connector = TlsConnector::from(agent.credentials.connector(None, &[ALPN_PEER]).unwrap());
         let mut stream = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
         send(&mut stream, hello()).await;
-        send(&mut stream, Control::Pull(Box::new(Pull { order: id, stripe: 0, from: 0, membership, wait: false })))
-            .await;
+        send(
+            &mut stream,
+            Control::Pull(Box::new(Pull {
+                order: id,
+                stripe: 0,
+                from: 0,
+                membership,
+                wait: false,
+                effort: Effort::Normal,
+                changes_effort: false,
+            })),
+        )
+        .await;
         loop {
             match receive(&mut stream).await {
                 Frame::Control(Control::Hello(_)) | Frame::Heartbeat { .. } => {}

@@ -8,7 +8,7 @@ use banyan_proto::{
     manifest::{ChunkHashes, CommandSpec},
     order::OrderAction,
     order::{Spread, Window},
-    peer::{Confirm, Control, Hello, Offer, OfferReply, Pull, PullReply, ReleaseProof},
+    peer::{Confirm, Control, Effort, Hello, Offer, OfferReply, Pull, PullReply, ReleaseProof},
 };
 use banyan_trust::{
     fixture::{Signers, manifest},
@@ -107,7 +107,15 @@ impl Words {
     }
     pub(crate) fn messages(&self) -> Vec<(&'static str, Control)> {
         let hello = Hello { versions: vec![1], software: "banyan 0.1.0".into(), crl_number: 3 };
-        let pull = Pull { order: self.id, stripe: STRIPE, from: 12, membership: self.membership(), wait: false };
+        let pull = Pull {
+            order: self.id,
+            stripe: STRIPE,
+            from: 12,
+            membership: self.membership(),
+            wait: false,
+            effort: Effort::Normal,
+            changes_effort: false,
+        };
         vec![
             ("hello", Control::Hello(hello)),
             ("offer", Control::Offer(Box::new(self.offer()))),

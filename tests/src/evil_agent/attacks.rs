@@ -9,7 +9,7 @@ use banyan_proto::{
     frame::{Frame, Heartbeat, chunk_header},
     join::JoinCode,
     list::Subtree,
-    peer::{Confirm, Control, Hello, OfferReply, Pull},
+    peer::{Confirm, Control, Effort, Hello, OfferReply, Pull},
 };
 use banyan_wire::connection::Connection;
 use std::{io, net::SocketAddr, time::Duration};
@@ -237,7 +237,15 @@ impl EvilAgent {
                     sibling: Subtree::EMPTY,
                 };
                 let membership = Membership { parts: [Subtree::EMPTY; 2], proof: Proof(vec![step; depth]) };
-                let pull = Pull { order, stripe: 0, from: 0, membership, wait: false };
+                let pull = Pull {
+                    order,
+                    stripe: 0,
+                    from: 0,
+                    membership,
+                    wait: false,
+                    effort: Effort::Normal,
+                    changes_effort: false,
+                };
                 control(&format::write(&Control::Pull(Box::new(pull))))
             }
             FrameAttack::ForgedRevocationList => {

@@ -2,6 +2,7 @@
 
 mod administrator_policy_is_enforced;
 mod agent_answers_on_local_socket;
+mod background_transfers_are_marked;
 mod broken_release_is_rolled_back;
 mod catalogue_installs;
 mod clocks_and_sleep;

@@ -3,6 +3,7 @@
 //! These types travel in orders, policies and the local API. They are data only. `banyan-schedule`, which also handles
 //! local time, makes the decisions.
 
+mod background;
 mod choice;
 mod policy;
 mod signal;
@@ -10,6 +11,7 @@ mod verdict;
 mod week;
 mod window;
 
+pub use background::{Background, CongestionControl, Dscp};
 pub use choice::{Choice, GiveWay, Overrule, Pause, Wish};
 pub use policy::{Bounds, ByHand, Catalogue, Charge, Deadline, Kind, Policy, Rules, Who};
 pub use signal::{Load, Network, NetworkId, Power, Presence};

@@ -1,6 +1,6 @@
 //! The policy that an administrator sets for machines. The server signs it like an order.
 
-use super::{Choice, GiveWay, Night, Window};
+use super::{Background, Choice, GiveWay, Night, Window};
 use crate::{UnixSeconds, format::Format, limits, manifest::is_package_name, signed::Document};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub struct Policy {
     pub forward: bool,
     /// The least that transfers must give way to.
     pub give_way: GiveWay,
+    /// How background transfers are sent.
+    pub background: Background,
     /// Free disk space in bytes below which a machine receives nothing; `None`: a tenth of its disk, at most 1 GiB.
     /// It is left out then, because older versions read only a number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +118,7 @@ impl Default for Policy {
             daily_upload: None,
             forward: true,
             give_way: GiveWay::Nobody,
+            background: Background::default(),
             free_disk: None,
             rules: Rules::default(),
             deadline: Deadline::default(),

@@ -5,7 +5,8 @@ use banyan_proto::{
     schedule::{Choice, Gate, Load, Network, NetworkId, Policy, Power, Presence, Verdict, Window},
 };
 use banyan_schedule::{
-    DiskSpace, Moment, Signal, Signals, Situation, Task, Wake, decide, next_change, upload_quota::DailyUsage,
+    DiskSpace, Moment, Signal, Signals, Situation, Task, Wake, decide, is_background, next_change,
+    upload_quota::DailyUsage,
 };
 use jiff::tz::TimeZone;
 use std::time::Duration;
@@ -86,6 +87,9 @@ impl Case {
     }
     pub(crate) fn decide(&self, wall: UnixSeconds) -> Verdict {
         decide(&self.situation(), Moment { wall, mono: Duration::ZERO })
+    }
+    pub(crate) fn is_background(&self, at: &str) -> bool {
+        is_background(&self.situation(), Moment { wall: unix(at), mono: Duration::ZERO })
     }
     pub(crate) fn decide_at(&self, now: Moment) -> Verdict {
         decide(&self.situation(), now)

@@ -4,8 +4,8 @@ use crate::case::{Case, MAINS, unix, wired};
 use banyan_proto::{
     Reason,
     schedule::{
-        By, Choice, Gate, Kind, Limit, Load, Network, Overrule, Pause, Power, Presence, Priority, Rate, Stage, Unquiet,
-        Why, Window, Wish,
+        By, Choice, Gate, GiveWay, Kind, Limit, Load, Network, Overrule, Pause, Power, Presence, Priority, Rate, Stage,
+        Unquiet, Why, Window, Wish,
     },
 };
 use banyan_schedule::{DiskSpace, Moment, OutOfBounds, Signal, Task, check_choice};
@@ -336,4 +336,19 @@ fn stored_and_signed_settings_are_parsed_again() {
     let verdict = case.at(NOON);
     let text = serde_json::to_string(&verdict).unwrap();
     assert_eq!(serde_json::from_str::<banyan_proto::schedule::Verdict>(&text).unwrap(), verdict);
+}
+
+#[test]
+fn what_a_user_wants_now_or_what_is_overdue_is_not_in_the_background() {
+    let mut case = Case::default();
+    assert!(case.is_background(NOON));
+    case.task().wish = Wish::Now;
+    assert!(!case.is_background(NOON));
+    *case.task() = Task { deadline: Some(unix(NOON)), ..Task::default() };
+    assert!(case.is_background("2026-01-14T11:59+01:00") && !case.is_background(NOON));
+    // Yielding to other programs is another matter.
+    case.task().deadline = None;
+    case.policy.give_way = GiveWay::Nobody;
+    case.choice().give_way = GiveWay::Nobody;
+    assert!(case.is_background(NOON));
 }

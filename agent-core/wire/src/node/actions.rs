@@ -1,6 +1,6 @@
 //! Carries out the actions of the state machine.
 
-use super::NodeLoop;
+use super::{NodeLoop, effort::effort_of};
 use crate::{
     chunk_log, connection,
     forward::{PullToServe, WriterCommand},
@@ -81,7 +81,7 @@ impl<H: Host> NodeLoop<H> {
     }
 
     fn pull(&mut self, link: Link, stripe: StripeId, from: u32, wait: bool) {
-        let Some(peer) = self.links.get(&link) else { return };
+        let Some(peer) = self.links.get_mut(&link) else { return };
         let (Some(membership), Some(content)) = (self.host.membership(stripe), self.host.content(stripe.order)) else {
             self.close(link, Reason::OrderExpired);
             self.input(LinkInput::Lost(link, Reason::OrderExpired));
@@ -89,7 +89,11 @@ impl<H: Host> NodeLoop<H> {
         };
         chunk_log::asked(stripe, from, peer.id);
         *lock(&peer.active_pull) = Some((stripe, content));
-        let pull = Pull { order: stripe.order, stripe: stripe.stripe, from, membership, wait };
+        let effort = effort_of(stripe, &*self.host);
+        peer.effort.set_pulled(effort, wait);
+        peer.effort.apply(&*self.host, peer.id);
+        let (order, stripe) = (stripe.order, stripe.stripe);
+        let pull = Pull { order, stripe, from, membership, wait, effort, changes_effort: false };
         self.send(link, WriterCommand::Send(Control::Pull(Box::new(pull))));
     }
 }

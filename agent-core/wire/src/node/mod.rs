@@ -2,6 +2,7 @@
 //! of the [`Host`]. The loop itself makes no decisions.
 
 mod actions;
+mod effort;
 mod peer_links;
 
 use crate::{
@@ -61,6 +62,7 @@ struct Peer {
     /// Whether an offer of this peer is being checked. One at a time, because checking is expensive.
     is_checking_offer: bool,
     active_pull: ActivePull,
+    effort: effort::PeerEffort,
     reader: AbortHandle,
     limits: FrameLimits,
 }
@@ -182,6 +184,7 @@ impl<H: Host> NodeLoop<H> {
                 }
             }
             NodeEvent::LinkDown { link, reason, detail } => self.on_link_down(link, reason, &detail),
+            NodeEvent::UpdateEffort => self.update_all_efforts(),
             NodeEvent::Disconnect(filter) => {
                 let closing: Vec<Link> = self
                     .links

@@ -1,6 +1,6 @@
 //! The links of a node: how they are established, what arrives over them, and how they end.
 
-use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer};
+use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer, effort::PeerEffort};
 use crate::{
     bandwidth_yield::BandwidthYield,
     chunk_log,
@@ -94,6 +94,7 @@ impl<H: Host> NodeLoop<H> {
             return;
         }
         control.register(self.handle.bandwidth_yield(), handle);
+        let effort = PeerEffort::new(control.clone());
         let other = self.links.values().find(|peer| peer.id == id);
         let limits = other.map_or_else(|| self.limits.for_new_peer(), |peer| peer.limits.clone());
         let (writer, commands) = mpsc::channel(MAX_QUEUED_MESSAGES);
@@ -126,8 +127,10 @@ impl<H: Host> NodeLoop<H> {
             let der = data_encoding::BASE64.encode(&crl.der);
             drop(writer.try_send(WriterCommand::Send(Control::Crl { der })));
         }
-        self.links
-            .insert(link, Peer { id, certificate, writer, is_checking_offer: false, active_pull, reader, limits });
+        self.links.insert(
+            link,
+            Peer { id, certificate, writer, is_checking_offer: false, active_pull, effort, reader, limits },
+        );
         if ours {
             self.input(LinkInput::Connected(link));
         }
@@ -197,6 +200,10 @@ impl<H: Host> NodeLoop<H> {
     }
 
     pub(super) fn on_pull(&mut self, link: Link, pull: &Pull) {
+        self.set_served_effort(link, pull.effort);
+        if pull.changes_effort {
+            return;
+        }
         let Some(peer) = self.links.get(&link) else { return };
         let stripe = StripeId { order: pull.order, stripe: pull.stripe };
         match self.host.check_pull(peer.id, pull) {

@@ -9,6 +9,7 @@ use banyan_proto::{
     manifest::{ChunkHashes, InstallSpec, Kind},
     order::OrderAction,
     peer::{Confirm, Control, Hello, Offer, OfferReply, Pull, PullReply},
+    schedule::Background,
 };
 use banyan_swarm::{
     Config,
@@ -91,6 +92,9 @@ impl Host for VictimHost {
     fn content_failed(&self, _: OrderId, _: MachineId, _: &ContentError) {}
     fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
+    fn background(&self, _: MachineId) -> Background {
+        Background::default()
+    }
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(Arc::clone(&self.crl))
     }
