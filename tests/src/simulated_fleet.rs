@@ -288,6 +288,7 @@ impl SimulatedMachine {
             policy: None,
             clock: Some(UnixSeconds::now()),
             server_addresses: None,
+            site_budget: None,
         });
         let (status, body) = session.request("POST", "/v1/check-in", &body).await?;
         if status != 200 {

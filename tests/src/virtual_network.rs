@@ -14,19 +14,23 @@ use std::{
 /// Which addresses the hosts of a network have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// 10.77.0.0/24, and no IPv6.
+    /// 10.77.0.0/16, and no IPv6.
     V4,
     /// `fd77::/64`, and no IPv4 except loopback.
     V6,
 }
 
 impl Family {
-    /// Returns the address with this number.
+    /// Returns the address with this number at the first site.
     #[must_use]
     pub fn address(self, number: u8) -> IpAddr {
+        self.address_at(0, number)
+    }
+    /// Returns the address with this number at a site: with a subnet of its own, as Banyan tells sites apart.
+    fn address_at(self, site: u8, number: u8) -> IpAddr {
         match self {
-            Self::V4 => Ipv4Addr::new(10, 77, 0, number).into(),
-            Self::V6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()).into(),
+            Self::V4 => Ipv4Addr::new(10, 77, site, number).into(),
+            Self::V6 => Ipv6Addr::new(0xfd77, 0, 0, site.into(), 0, 0, 0, number.into()).into(),
         }
     }
 }
@@ -74,6 +78,7 @@ impl Drop for Namespace {
 /// A computer in the network, with one cable to the switch.
 struct Host {
     namespace: Namespace,
+    site: u8,
     number: u8,
 }
 
@@ -84,6 +89,15 @@ pub struct MarkedBytes {
     pub lower: u64,
     /// Not marked.
     pub normal: u64,
+}
+
+/// The bytes of packets between a computer and other sites.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UplinkBytes {
+    /// Received from other sites.
+    pub entered: u64,
+    /// Sent to other sites.
+    pub left: u64,
 }
 
 /// The switch and the computers, which are named by their place in the list: the server is the first.
@@ -100,18 +114,27 @@ impl VirtualNetwork {
     /// When the process does not run as root.
     #[must_use]
     pub fn start(family: Family, hosts: u8) -> Self {
+        Self::start_sites(family, &[hosts])
+    }
+    /// Creates a network of sites with this many computers each. Addresses are numbered from 1 at each site. The computers
+    /// of the first site come first.
+    ///
+    /// # Panics
+    /// When the process does not run as root.
+    #[must_use]
+    pub fn start_sites(family: Family, sites: &[u8]) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "this test creates network namespaces, so it must run as root");
         let switch = Namespace::start();
         switch.ip("link add switch type bridge");
         switch.ip("link set switch up");
         let mut network = Self { family, switch, hosts: Vec::new() };
-        for number in 1..=hosts {
-            network.add_host(number);
+        for (site, &hosts) in (0..).zip(sites) {
+            (1..=hosts).for_each(|number| network.add_host(site, number));
         }
         network
     }
-    fn add_host(&mut self, number: u8) {
-        let (host, at) = (Host { namespace: Namespace::start(), number }, self.hosts.len());
+    fn add_host(&mut self, site: u8, number: u8) {
+        let (host, at) = (Host { namespace: Namespace::start(), site, number }, self.hosts.len());
         let holder = host.namespace.0.id();
         self.switch.ip(&format!("link add port{at} type veth peer name eth0 netns {holder}"));
         self.switch.ip(&format!("link set port{at} master switch up"));
@@ -121,16 +144,16 @@ impl VirtualNetwork {
             assert!(done.is_ok_and(|status| status.success()), "IPv6 cannot be switched off");
         }
         host.namespace.ip("link set eth0 up");
-        host.namespace.ip(&format!("address add {} dev eth0", self.with_prefix(number)));
+        host.namespace.ip(&format!("address add {} dev eth0", self.with_prefix(site, number)));
         self.hosts.push(host);
     }
     /// Returns an address in the form that `ip` takes.
-    fn with_prefix(&self, number: u8) -> String {
-        let address = self.family.address(number);
+    fn with_prefix(&self, site: u8, number: u8) -> String {
+        let address = self.family.address_at(site, number);
         match self.family {
-            Family::V4 => format!("{address}/24"),
+            Family::V4 => format!("{address}/16"),
             // Usable at once, without looking for duplicates.
-            Family::V6 => format!("{address}/64 nodad"),
+            Family::V6 => format!("{address}/48 nodad"),
         }
     }
     /// Returns the number of computers.
@@ -141,15 +164,16 @@ impl VirtualNetwork {
     /// Returns the address of a computer.
     #[must_use]
     pub fn address(&self, host: usize) -> IpAddr {
-        self.family.address(self.hosts[host].number)
+        self.family.address_at(self.hosts[host].site, self.hosts[host].number)
     }
     /// Gives a computer another address in place of its present one.
     pub fn change_address(&mut self, host: usize, number: u8) {
-        let old = self.with_prefix(self.hosts[host].number);
+        let site = self.hosts[host].site;
+        let old = self.with_prefix(site, self.hosts[host].number);
         self.hosts[host].number = number;
         let namespace = &self.hosts[host].namespace;
         namespace.ip(&format!("address delete {} dev eth0", old.trim_end_matches(" nodad")));
-        namespace.ip(&format!("address add {} dev eth0", self.with_prefix(number)));
+        namespace.ip(&format!("address add {} dev eth0", self.with_prefix(site, number)));
     }
     /// Pulls a computer's cable, or plugs it in again. The programs there do not notice: their own end stays up.
     pub fn set_cable(&self, host: usize, is_plugged: bool) {
@@ -165,6 +189,31 @@ impl VirtualNetwork {
                              iifname eth0 tcp flags & (syn|ack) == syn drop; }; }";
         self.nft(host, &[RULES]);
     }
+    /// Counts what a computer receives from other sites and sends to them from now on (IPv4).
+    pub fn count_uplink(&self, host: usize) {
+        let site = self.hosts[host].site;
+        let rules = format!(
+            "table inet uplink {{ counter entered {{ }}; counter left {{ }}; \
+             chain input {{ type filter hook input priority 0; policy accept; \
+             iifname eth0 ip saddr != 10.77.{site}.0/24 counter name entered; }}; \
+             chain output {{ type filter hook output priority 0; policy accept; \
+             oifname eth0 ip daddr != 10.77.{site}.0/24 counter name left; }}; }}"
+        );
+        self.nft(host, &[&rules]);
+    }
+    /// Returns the bytes that have entered a computer from other sites, and left it for them, since
+    /// [`Self::count_uplink`].
+    #[must_use]
+    pub fn uplink(&self, host: usize) -> UplinkBytes {
+        UplinkBytes { entered: self.counter(host, "uplink", "entered"), left: self.counter(host, "uplink", "left") }
+    }
+    /// Returns the bytes of a counter of nftables.
+    fn counter(&self, host: usize, table: &str, counter: &str) -> u64 {
+        let text = self.nft(host, &["list", "counter", "inet", table, counter]);
+        let (_, bytes) = text.rsplit_once("bytes ").expect("a counter has bytes");
+        let digits = bytes.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).expect("a number of bytes")
+    }
     /// Counts what a computer sends from now on, by the mark on the packets.
     pub fn count_marks(&self, host: usize) {
         self.nft(
@@ -176,18 +225,9 @@ impl VirtualNetwork {
         );
     }
     /// Returns what a computer has sent since [`Self::count_marks`].
-    ///
-    /// # Panics
-    /// When nothing is counted there.
     #[must_use]
     pub fn marks(&self, host: usize) -> MarkedBytes {
-        let bytes = |counter: &str| {
-            let text = self.nft(host, &["list", "counter", "inet", "marks", counter]);
-            let (_, bytes) = text.rsplit_once("bytes ").expect("a counter has bytes");
-            let digits = bytes.split(|c: char| !c.is_ascii_digit()).next();
-            digits.and_then(|digits| digits.parse().ok()).expect("a number of bytes")
-        };
-        MarkedBytes { lower: bytes("lower"), normal: bytes("normal") }
+        MarkedBytes { lower: self.counter(host, "marks", "lower"), normal: self.counter(host, "marks", "normal") }
     }
     /// Runs `nft` on a computer and returns what it printed.
     fn nft(&self, host: usize, arguments: &[&str]) -> String {

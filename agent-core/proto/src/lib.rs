@@ -25,6 +25,8 @@ pub mod reach;
 pub mod reason;
 pub mod schedule;
 pub mod signed;
+pub mod site;
+pub mod site_budget;
 pub mod size;
 pub mod text;
 pub mod time;
@@ -40,6 +42,7 @@ pub use rates::{KnownRate, KnownRates, LinkRates, MeasuredRate};
 pub use reach::Reach;
 pub use reason::Reason;
 pub use signed::{KeyRing, Signed, SigningKey};
+pub use site::Site;
 pub use size::format_size;
 pub use time::UnixSeconds;
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here is pure. The inputs are signals, the user's choice, the administrator's policy, the order, the time
 //! and the time zone. [`decide()`] returns a [`Verdict`], and [`next_change`] returns when to ask again, so that an
-//! idle machine can sleep. [`upload_quota`] keeps the daily upload quota, [`idle_detector`] detects idleness from
+//! idle machine can sleep. [`site_budget`] divides the budget of a site. [`upload_quota`] keeps the daily upload quota, [`idle_detector`] detects idleness from
 //! processor samples, [`cross_traffic`] lets a transfer yield to other programs on this machine, and [`sentences`]
 //! turns a verdict into a sentence. The types are defined in `banyan_proto::schedule`.
 //!
@@ -23,6 +23,7 @@ pub mod idle_detector;
 mod local_time;
 pub mod sentences;
 mod signals;
+pub mod site_budget;
 pub mod upload_quota;
 mod user_request;
 

@@ -129,6 +129,7 @@ impl CheckIns {
             policy: agent.user.policy.current().number,
             clock: UnixSeconds::now(),
             server_addresses: agent.identity.server_addresses.sequence(),
+            site_budget: agent.site_budget.notice_number(),
         }
     }
 
@@ -155,6 +156,9 @@ impl CheckIns {
             && let Err(number) = self.agent.apply_policy(policy)
         {
             self.state.record_refused_policy(number);
+        }
+        if let Some(news) = reply.site_budget {
+            self.agent.site_budget.set_notice(news.notice);
         }
         if let Some(node) = self.agent.node.get() {
             reply.places.iter().for_each(|order| node.input(OrderInput::PlaceFree(*order)));

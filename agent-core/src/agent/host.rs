@@ -53,6 +53,8 @@ impl Host for Agent {
         let (Some(agent), node) = (self.this.upgrade(), node.clone()) else { return };
         tokio::spawn(async move {
             match agent.server.api.sources(&request).await {
+                // The server knows now why those below wait. Another source would not be faster.
+                Ok(_) if !request.starves && node.site_limit().is_limiting_receive() => {}
                 Ok(reply) => {
                     agent.orders.address_hints.learn(&reply.hints);
                     let stripe = StripeId { order: request.order, stripe: request.stripe };

@@ -11,6 +11,7 @@ mod order_stages;
 mod peer_tls;
 mod restore;
 pub(crate) mod scheduler;
+mod site_budget;
 pub(crate) mod start;
 
 use crate::{
@@ -37,6 +38,7 @@ use certificate_renewal::CertificateRenewal;
 use gates::Gates;
 use peer_tls::PeerTls;
 use rcgen::KeyPair;
+use site_budget::SiteBudget;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -108,6 +110,7 @@ pub(crate) struct Agent {
     pub(crate) tls: Arc<PeerTls>,
     renewal: CertificateRenewal,
     gates: Gates,
+    site_budget: SiteBudget,
     /// Manual install.
     pub(crate) sideload: Arc<Sideload>,
     node: NodeSlot,
@@ -157,6 +160,7 @@ impl Agent {
             changes: Arc::clone(&parts.changes),
             renewed: Mutex::default(),
         };
+        let site_budget = SiteBudget::open(Arc::clone(&database), Arc::clone(&api), Arc::clone(&node));
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             identity,
@@ -174,6 +178,7 @@ impl Agent {
             server: ServerLink { api, contact, catalogue: CatalogueCache::default() },
             tls,
             renewal,
+            site_budget,
             sideload,
             node,
         })

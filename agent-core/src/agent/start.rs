@@ -58,6 +58,7 @@ impl Agent {
         let (node, _) = node::start(config, Arc::clone(self));
         self.user.upload_quota.set_link_counter(Arc::clone(node.bandwidth_yield()));
         drop(self.node.set(node.clone()));
+        self.site_budget.start();
         self.sensors.measure_disk_once();
         self.sideload.clear_leftovers()?;
         let inputs = self.gates.schedule.inputs();

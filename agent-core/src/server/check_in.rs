@@ -39,6 +39,8 @@ pub(crate) struct MachineStatus {
     pub(crate) clock: UnixSeconds,
     /// The sequence of the newest announcement of the server's addresses.
     pub(crate) server_addresses: u64,
+    /// The number of the notice about the site's budget; 0 for none.
+    pub(crate) site_budget: u64,
 }
 
 /// What one check-in takes over from those before it.
@@ -86,6 +88,7 @@ impl CheckInState {
             policy: Some(status.policy.max(self.refused_policy)),
             clock: Some(status.clock),
             server_addresses: Some(status.server_addresses),
+            site_budget: Some(status.site_budget),
         }
     }
     /// Makes the next check-in one that is answered at once, like the first.

@@ -8,6 +8,7 @@
 //! | `receive` | incoming frames; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
 //! | [`forward`] | outgoing verified chunks, in fair turns |
+//! | [`site_limit`], [`site_share`] | the limit over the uplink of a site with a budget; the share of it |
 //! | `traffic_class` | how the packets of background transfers are sent |
 //! | [`rate_limit`] | the owner's speed limits, over all streams |
 //! | [`bandwidth_yield`] | yielding to other traffic, and counting the bytes on the link |
@@ -41,6 +42,8 @@ mod positional_io;
 pub mod rare_log;
 pub mod rate_limit;
 mod receive;
+pub mod site_limit;
+pub mod site_share;
 pub mod socket;
 mod sys;
 pub mod tls;

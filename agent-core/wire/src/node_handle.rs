@@ -6,6 +6,7 @@ use crate::{
     link_measurement::LinkMeasurement,
     rate_limit::RateLimits,
     receive::PeerEvent,
+    site_limit::SiteLimit,
     socket::Socket,
     tls::Crl,
 };
@@ -94,6 +95,11 @@ impl NodeHandle {
     #[must_use]
     pub fn bandwidth_yield(&self) -> &Arc<BandwidthYield> {
         &self.bandwidth_yield
+    }
+    /// Returns the limit over the uplink of this machine's site.
+    #[must_use]
+    pub fn site_limit(&self) -> &Arc<SiteLimit> {
+        &self.bandwidth_yield.site_limit
     }
     /// Returns the meter that all connections share.
     pub(crate) fn link_measurement(&self) -> &Arc<LinkMeasurement> {

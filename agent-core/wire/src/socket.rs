@@ -6,14 +6,13 @@
 //! process only when a larger piece of it has arrived.
 
 use crate::{
-    bandwidth_yield::{BandwidthYield, ConnectionThrottle, SocketHandle, Waits, duplicate_handle},
+    bandwidth_yield::{BandwidthYield, ConnectionEnds, ConnectionThrottle, SocketHandle, Waits, duplicate_handle},
     packet,
     traffic_class::{AppliedTrafficClass, TrafficClass},
 };
 use banyan_proto::schedule::Background;
 use std::{
     io,
-    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -88,7 +87,7 @@ pub(crate) struct SocketControl(Arc<SocketState>);
 #[derive(Debug, Default)]
 struct SocketState {
     wake_threshold: AtomicUsize,
-    local: Option<IpAddr>,
+    ends: ConnectionEnds,
     /// The socket is closed and can no longer be registered.
     is_closed: AtomicBool,
     throttle: OnceLock<ConnectionThrottle>,
@@ -114,7 +113,7 @@ impl SocketControl {
         if self.0.is_closed.load(Relaxed) {
             return;
         }
-        self.0.throttle.get_or_init(|| bandwidth_yield.track(self.0.local, handle));
+        self.0.throttle.get_or_init(|| bandwidth_yield.track(self.0.ends, handle));
     }
 }
 
@@ -167,8 +166,9 @@ impl Socket {
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        let local = stream.local_addr().ok().map(|address| address.ip());
-        let control = SocketControl(Arc::new(SocketState { local, ..SocketState::default() }));
+        let (local, peer) = (stream.local_addr().ok(), stream.peer_addr().ok());
+        let ends = ConnectionEnds { local: local.map(|at| at.ip()), peer: peer.map(|at| at.ip()) };
+        let control = SocketControl(Arc::new(SocketState { ends, ..SocketState::default() }));
         let traffic_class = AppliedTrafficClass::default();
         Self { stream, control, wake_threshold: 1, waits: Waits::default(), traffic_class }
     }

@@ -28,6 +28,7 @@ use banyan_proto::{
         SuspiciousEvent, TokenCreated, UPLOAD_OFFSET, Upload,
     },
     limits,
+    site_budget::{SetSiteBudget, SiteStatus},
 };
 use banyan_wire::open_files;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
         .route("/api/v1/machines", get(machines))
         .route("/api/v1/suspicions", get(suspicions))
         .route("/api/v1/policies", get(policies).post(set_policy))
+        .route("/api/v1/sites", get(sites).post(set_site_budget))
         .route("/api/v1/machines/{name}/revoke", post(revoke))
         .route("/api/v1/machines/{name}/readmit", post(readmit))
         .route("/api/v1/deployments", get(deployments).post(deploy))
@@ -241,6 +243,19 @@ async fn set_policy(
     JsonBody(request): JsonBody<SetPolicy>,
 ) -> EmptyResult {
     server.policies.set(&request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn sites(State(server): ServerState, _: Administrator) -> Json<Vec<SiteStatus>> {
+    Json(server.site_budgets.all())
+}
+
+async fn set_site_budget(
+    State(server): ServerState,
+    _: Administrator,
+    JsonBody(request): JsonBody<SetSiteBudget>,
+) -> EmptyResult {
+    server.site_budgets.set(&request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

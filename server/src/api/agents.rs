@@ -18,6 +18,7 @@ use banyan_proto::{
     },
     limits,
     peer::Metadata,
+    site_budget::{SiteShareReply, SiteShareRequest},
 };
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
         .route("/v1/sources", post(sources))
+        .route("/v1/site-share", post(site_share))
         .route("/v1/packages", post(sideload))
         .route("/v1/catalogue", get(catalogue).post(order_from_catalogue))
         .route("/v1/receipt", post(receipt))
@@ -114,6 +116,14 @@ async fn sources(
     // The answer waits for what other machines say, and must not keep the machine from other work meanwhile.
     drop(machine.work);
     server.sources.answer(machine.id, &request).await.map(Json)
+}
+
+async fn site_share(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<SiteShareRequest>,
+) -> Json<SiteShareReply> {
+    Json(server.site_budgets.share(machine.id, &request))
 }
 
 async fn sideload(

@@ -143,6 +143,20 @@ impl Registry {
             machine.observed = observed;
         }
     }
+    /// Returns the site of a machine, or of this server.
+    pub(crate) fn site(&self, id: MachineId) -> Option<Site> {
+        if id == self.server_id {
+            return self.server_sites.first().copied();
+        }
+        self.read().get(&id).map(|machine| Site::of(&machine.row.addresses))
+    }
+    /// Returns how many machines a site has, without those that are excluded, and with this server if it is there.
+    pub(crate) fn count_at(&self, site: Site) -> usize {
+        let is_there = |machine: &&RegisteredMachine| {
+            machine.row.exclusion().is_none() && Site::of(&machine.row.addresses) == site
+        };
+        self.read().values().filter(is_there).count() + usize::from(self.server_sites.first() == Some(&site))
+    }
     /// Returns what the machine's last check-in showed.
     pub(crate) fn observed(&self, id: MachineId) -> ObservedMachine {
         self.read().get(&id).map(|machine| machine.observed).unwrap_or_default()

@@ -10,7 +10,9 @@ use crate::{
         revocation::Revocation,
         secrets::Secrets,
     },
-    machines::{dial_checks::DialChecks, permit_queue::PermitQueue, row_writer::MachineRowWriter},
+    machines::{
+        dial_checks::DialChecks, permit_queue::PermitQueue, row_writer::MachineRowWriter, site_budgets::SiteBudgets,
+    },
     net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
@@ -47,6 +49,7 @@ pub(crate) struct CheckIns {
     pub(crate) permit_queue: Arc<PermitQueue>,
     pub(crate) row_writer: Arc<MachineRowWriter>,
     pub(crate) dial_checks: Arc<DialChecks>,
+    pub(crate) site_budgets: Arc<SiteBudgets>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -82,10 +85,12 @@ impl CheckIns {
             let behind = request.publishers.is_some_and(|known| publishers.is_news_to(known));
             let group = self.registry.get(machine).and_then(|row| row.group);
             let policy = self.policies.newer_than(group.as_deref(), request.policy);
+            let site_budget = self.site_budgets.news(machine, request.site_budget);
             let lacks_addresses =
                 request.server_addresses.is_some_and(|known| self.registry.has_newer_addresses(known));
             let news = behind
                 || policy.is_some()
+                || site_budget.is_some()
                 || lacks_addresses
                 || crl_number > request.crl_number
                 || self.wake_ups.has_unannounced(machine, request.boot, &expected)
@@ -104,6 +109,7 @@ impl CheckIns {
                     publishers: Some(publishers),
                     epoch: Some(self.signed_epoch.clone()),
                     policy,
+                    site_budget,
                     server_addresses: lacks_addresses.then(|| self.registry.server_addresses()),
                     places: self.permit_queue.take_invitations(machine),
                     undelivered: self.wake_ups.take_undelivered(machine),

@@ -11,4 +11,5 @@ mod progress;
 pub(crate) mod receipts;
 pub(crate) mod reports;
 pub(crate) mod row_writer;
+pub(crate) mod site_budgets;
 pub(crate) mod sources;

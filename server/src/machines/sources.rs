@@ -1,8 +1,8 @@
 //! Answers machines that ask for a better source of a stripe (rule P12).
 
 use crate::{
-    deployments::order_lifecycle::OrderLifecycle, identity::registry::Registry, net::connections::Connections,
-    refusal::Refusal,
+    deployments::order_lifecycle::OrderLifecycle, identity::registry::Registry, machines::site_budgets::SiteBudgets,
+    net::connections::Connections, refusal::Refusal,
 };
 use banyan_proto::{
     MachineId, UnixSeconds,
@@ -24,13 +24,26 @@ pub(crate) struct Sources {
     registry: Arc<Registry>,
     connections: Connections,
     orders: Arc<OrderLifecycle>,
+    site_budgets: Arc<SiteBudgets>,
     waiting: Semaphore,
     started: Instant,
 }
 
 impl Sources {
-    pub(crate) fn new(registry: Arc<Registry>, connections: Connections, orders: Arc<OrderLifecycle>) -> Self {
-        Self { registry, connections, orders, waiting: Semaphore::new(MAX_WAITING), started: Instant::now() }
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        connections: Connections,
+        orders: Arc<OrderLifecycle>,
+        site_budgets: Arc<SiteBudgets>,
+    ) -> Self {
+        Self {
+            registry,
+            connections,
+            orders,
+            site_budgets,
+            waiting: Semaphore::new(MAX_WAITING),
+            started: Instant::now(),
+        }
     }
 
     /// Names a machine that may be a better source for `machine`.
@@ -42,7 +55,9 @@ impl Sources {
         let now = UnixSeconds::now();
         let is_available = |id| {
             let is_there = || self.connections.is_online(id) && self.registry.exclusion(id).is_none();
-            id == open.row.order.server || is_there() && self.registry.can_dial(machine, id, now)
+            // A machine that gets nothing at all may use the uplink of its site.
+            let may_cross = request.starves || self.site_budgets.may_cross(machine, request.source, id);
+            may_cross && (id == open.row.order.server || is_there() && self.registry.can_dial(machine, id, now))
         };
         let named = open.sources().advise(self.started.elapsed(), machine, request.stripe, is_available);
         if let Some(named) = named {

@@ -124,6 +124,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         max_links: (open_files::limit().soft / 16).clamp(8, 4096),
     };
     let (handle, node) = node::start(config, Arc::clone(&services.swarm_host));
+    services.server.site_budgets.limit_server(handle.site_limit());
     services.node.set(handle);
     services.orders.resume_all().await.map_err(|refusal: Refusal| StartError::Orders(refusal.to_string()))?;
     let profile = write_profile(data, advertised, &opened.authority, &opened.secrets)?;

@@ -21,7 +21,7 @@ use crate::{
     machines::{
         accused_edges::AccusedEdges, check_in::CheckIns, dial_checks::DialChecks, install_permits::InstallPermits,
         monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts, reports::Reports,
-        row_writer::MachineRowWriter, sources::Sources,
+        row_writer::MachineRowWriter, site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         accept::Acceptor,
@@ -38,7 +38,9 @@ use crate::{
     },
     server::{SOFTWARE, Server},
     start::{StartError, addresses::AnnouncedAddresses, data_folder::check_complete},
-    store::{Counter, DatabaseAge, MachineStore as _, PolicyStore as _, ServerIdentity, Sqlite, Store},
+    store::{
+        Counter, DatabaseAge, MachineStore as _, PolicyStore as _, ServerIdentity, SiteBudgetStore as _, Sqlite, Store,
+    },
     suspicion_log::SuspicionLog,
     swarm_host::SwarmHost,
 };
@@ -274,6 +276,13 @@ impl Services {
             stop: stop.clone(),
         };
 
+        let site_budgets = Arc::new(SiteBudgets::new(
+            sqlite.site_budgets().await?,
+            Arc::clone(&store),
+            Arc::clone(&registry),
+            Arc::clone(&wake_ups),
+        ));
+
         // What machines ask and report.
         let check_ins = CheckIns {
             server,
@@ -291,6 +300,7 @@ impl Services {
             permit_queue: Arc::clone(&permit_queue),
             row_writer: Arc::clone(&row_writer),
             dial_checks: Arc::clone(&dial_checks),
+            site_budgets: Arc::clone(&site_budgets),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };
@@ -332,7 +342,8 @@ impl Services {
             connections: connections.clone(),
             wake_ups: Arc::clone(&wake_ups),
         };
-        let sources = Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders));
+        let sources =
+            Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders), Arc::clone(&site_budgets));
         let uploads = Arc::new(Uploads::new(Arc::clone(artifacts)));
         let monitor = Monitor {
             store: Arc::clone(&store),
@@ -387,6 +398,7 @@ impl Services {
             install_permits,
             reports,
             sources,
+            site_budgets,
             suspicions,
         });
         Ok(Self { server, acceptor, revocation_list, monitor, row_writer, orders, swarm_host, node, stop, tasks })

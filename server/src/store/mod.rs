@@ -10,6 +10,7 @@ mod policies;
 mod pool;
 mod progress;
 mod rows;
+mod site_budgets;
 mod sqlite;
 
 pub(crate) use known_reach::{DialledFrom, KnownReach};
@@ -18,17 +19,18 @@ pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
     NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate,
-    ServerIdentity, Suspicion, TokenRow,
+    ServerIdentity, SiteBudgetRow, Suspicion, TokenRow,
 };
 pub(crate) use sqlite::Sqlite;
 
 use crate::private_files;
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    AddresseeList, MachineId, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
     admin::{DeploymentState, Stage},
     api::{ByteSource, Event},
     schedule::Policy,
+    site_budget::SiteBudget,
 };
 use std::path::PathBuf;
 
@@ -156,6 +158,14 @@ pub(crate) trait PolicyStore {
     ) -> StoreResult<PolicyRow>;
 }
 
+/// The budgets of sites.
+#[async_trait]
+pub(crate) trait SiteBudgetStore {
+    async fn site_budgets(&self) -> StoreResult<Vec<SiteBudgetRow>>;
+    /// Sets or removes a budget. Every change is kept permanently.
+    async fn set_site_budget(&self, site: Site, budget: Option<&SiteBudget>, now: UnixSeconds) -> StoreResult<()>;
+}
+
 /// Deployments and their lists.
 #[async_trait]
 pub(crate) trait DeploymentStore {
@@ -210,7 +220,10 @@ pub(crate) trait ProgressStore {
 
 /// All of the store's traits.
 pub(crate) trait Store:
-    MachineStore + PolicyStore + DeploymentStore + ProgressStore + Send + Sync + 'static
+    MachineStore + PolicyStore + SiteBudgetStore + DeploymentStore + ProgressStore + Send + Sync + 'static
 {
 }
-impl<T: MachineStore + PolicyStore + DeploymentStore + ProgressStore + Send + Sync + 'static> Store for T {}
+impl<T> Store for T where
+    T: MachineStore + PolicyStore + SiteBudgetStore + DeploymentStore + ProgressStore + Send + Sync + 'static
+{
+}

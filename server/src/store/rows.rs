@@ -2,10 +2,11 @@
 
 use super::known_reach::KnownReach;
 use banyan_proto::{
-    Address, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    Address, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
     schedule::Policy,
+    site_budget::SiteBudget,
 };
 
 /// The server's identity and epoch.
@@ -250,6 +251,13 @@ pub(crate) struct PolicyRow {
     pub(crate) at: UnixSeconds,
     /// The policy; `None` if it was removed.
     pub(crate) policy: Option<Policy>,
+}
+
+/// The budget of a site.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SiteBudgetRow {
+    pub(crate) site: Site,
+    pub(crate) budget: SiteBudget,
 }
 
 /// A certificate on the revocation list.

@@ -16,5 +16,6 @@ mod receipts;
 mod replacement;
 mod restart;
 mod revocation;
+mod site_budgets;
 mod swarm_host;
 mod world;

@@ -140,6 +140,7 @@ impl Agent {
             policy: None,
             clock: None,
             server_addresses: None,
+            site_budget: None,
         }
     }
     pub(crate) async fn report(&self, number: u64, order: OrderId, event: Event) {

@@ -181,6 +181,7 @@ impl EvilAgent {
             policy: None,
             clock: None,
             server_addresses: None,
+            site_budget: None,
         });
         self.request("POST", "/v1/check-in", body.as_bytes()).await
     }

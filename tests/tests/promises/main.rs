@@ -34,6 +34,7 @@ mod revoked_publisher_key_cannot_sign;
 mod server_moves;
 mod several_publishers_must_sign;
 mod sideloaded_packages;
+mod site_budget_is_kept;
 mod small_and_full_disks;
 mod standalone_installs;
 mod undialable_machines_receive_from_peers;

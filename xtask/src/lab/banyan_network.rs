@@ -5,6 +5,7 @@ use crate::lab::{
     agent_client,
     environment::{LabEnvironment, Process, run_on_host, wait_for},
     lab_machine::LabMachine,
+    network::rates::Rate,
     test_files::TestFile,
 };
 use anyhow::{Context, Result, bail};
@@ -212,6 +213,11 @@ impl<'a> BanyanNetwork<'a> {
         Ok(answer.id)
     }
 
+    /// Sets the budget of a site, in each direction.
+    pub(crate) fn set_site_budget(&self, site: &str, rate: Rate) -> Result<()> {
+        let bytes = rate.bits_per_second() / 8;
+        self.banyan(&["sites", "set", site, &bytes.to_string()]).map(drop)
+    }
     /// Sends a request to a machine's agent, as people at the machine could.
     pub(crate) fn send_request(&self, index: usize, request: &str) -> Result<()> {
         let machine = &self.machines[index];

@@ -8,7 +8,7 @@ pub use report::{Event, Report, Reports};
 
 use crate::{
     Address, AddressHint, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed,
-    UnixSeconds, format::requests, frame::Holdup, peer::Offer, schedule::Policy,
+    UnixSeconds, format::requests, frame::Holdup, peer::Offer, schedule::Policy, site_budget::SiteNotice,
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,9 @@ pub struct CheckIn {
     /// omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_addresses: Option<u64>,
+    /// The number of the notice about the site's budget that the machine goes by; 0 for none. Older agents omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_budget: Option<u64>,
 }
 
 /// Versions of the publishers' metadata that a machine or the server has seen.
@@ -149,6 +152,9 @@ pub struct CheckInReply {
     /// The announcement of the server's addresses, if it is newer than the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_addresses: Option<Signed<AddressHint>>,
+    /// The budget of the machine's site, if it is not what the machine goes by (rule P17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_budget: Option<SiteBudgetNews>,
     /// The orders in which a place to install has become free: the machine asks for its install permit again now (rule
     /// A9). Only a hint; the permit can still be refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -157,6 +163,14 @@ pub struct CheckInReply {
     /// help at once (rule L8). Only a hint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<OrderId>,
+}
+
+/// What a machine must know about the budget of its site. It is not signed: it comes over the connection with the server,
+/// and can only make the machine slower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteBudgetNews {
+    /// The notice; `None`: the site has no budget.
+    pub notice: Option<SiteNotice>,
 }
 
 /// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, at most as many as a machine follows in

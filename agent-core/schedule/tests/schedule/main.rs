@@ -7,6 +7,7 @@ mod cross_traffic;
 mod next_change;
 mod precedence;
 mod sentences;
+mod site_budget;
 mod stricter_limit_wins;
 mod upload_quota;
 mod windows;

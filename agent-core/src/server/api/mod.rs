@@ -17,6 +17,7 @@ use banyan_proto::{
     },
     join::JoinCode,
     peer::Metadata,
+    site_budget::{SiteShareReply, SiteShareRequest},
 };
 use banyan_wire::{socket::Keepalive, tls};
 use http_client::{ClientSession, client, receive_bytes, receive_json, url, with_body};
@@ -29,6 +30,8 @@ use std::{
 };
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A share of the site's budget must be renewed while the last one is valid.
+const SHARE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The client for an enrolled machine's calls to its server.
 pub struct ServerApi {
@@ -181,6 +184,13 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn sources(&self, request: &SourcesRequest) -> Result<SourcesReply, CallError> {
         self.post("sources", request, ANSWER_TIMEOUT).await
+    }
+    /// Asks for a share of the site's budget.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn site_share(&self, request: &SiteShareRequest) -> Result<SiteShareReply, CallError> {
+        self.post("site-share", request, SHARE_TIMEOUT).await
     }
     /// Requests the current revocation list (DER).
     ///

@@ -16,34 +16,12 @@ mod positions;
 
 use arrange::{Member, Outside, Tree, arrange};
 use banyan_proto::{
-    Address, AddresseeList, MachineId, MeasuredRate, Reach,
+    AddresseeList, MachineId, MeasuredRate, Reach,
     list::{Addressee, ListError},
 };
-use std::{collections::HashMap, net::IpAddr};
+use std::collections::HashMap;
 
-/// A site: machines that share a subnet, /24 for IPv4 or /64 for IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Site(IpAddr);
-
-impl Site {
-    /// Returns the site of a machine with these addresses: the subnet of the first non-loopback one. Host names do not
-    /// count.
-    #[must_use]
-    pub fn of(addresses: &[Address]) -> Self {
-        let wide = Address::sockets(addresses).find(|address| !address.ip().is_loopback());
-        match wide.or(Address::sockets(addresses).next()).map(|address| address.ip().to_canonical()) {
-            Some(IpAddr::V4(ip)) => {
-                let [a, b, c, _] = ip.octets();
-                Self(IpAddr::from([a, b, c, 0]))
-            }
-            Some(IpAddr::V6(ip)) => {
-                let [a, b, c, d, ..] = ip.segments();
-                Self(IpAddr::from([a, b, c, d, 0, 0, 0, 0]))
-            }
-            None => Self(IpAddr::from([0; 4])),
-        }
-    }
-}
+pub use banyan_proto::Site;
 
 /// A machine to put on the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

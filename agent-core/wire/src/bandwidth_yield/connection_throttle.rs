@@ -6,7 +6,12 @@ use super::{
     tcp_stats::{self, SocketHandle, TcpSample},
     window,
 };
-use crate::{lock::lock, packet, rate_limit::TokenBucket};
+use crate::{
+    lock::lock,
+    packet,
+    rate_limit::TokenBucket,
+    site_limit::{DirectionLimit, UplinkConnection},
+};
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},
@@ -35,7 +40,10 @@ pub(crate) struct ConnectionThrottle {
 
 /// A connection whose statistics are read.
 #[derive(Debug)]
-pub(super) struct TrackedConnection(Mutex<TrackedSocket>);
+pub(super) struct TrackedConnection {
+    socket: Mutex<TrackedSocket>,
+    uplink: UplinkConnection,
+}
 
 #[derive(Debug)]
 struct TrackedSocket {
@@ -58,14 +66,17 @@ pub(crate) struct Waits {
 type Wait = Option<Pin<Box<Sleep>>>;
 
 impl TrackedConnection {
-    pub(super) fn new(handle: Option<SocketHandle>) -> Self {
+    pub(super) fn new(handle: Option<SocketHandle>, uplink: UplinkConnection) -> Self {
         let last = TcpSample::default();
-        Self(Mutex::new(TrackedSocket { handle, last, shortest_round_trip: None, window: None }))
+        let socket = Mutex::new(TrackedSocket { handle, last, shortest_round_trip: None, window: None });
+        Self { socket, uplink }
     }
     /// Returns the statistics at the last reading and now. Fits the window to the total rate at which all connections
     /// may be read.
     pub(super) fn sample(&self, rate: Option<u64>) -> Option<(TcpSample, TcpSample)> {
-        let mut socket = lock(&self.0);
+        let uplink = self.uplink.download().and_then(|limit| limit.bucket.rate());
+        let rate = rate.into_iter().chain(uplink).min();
+        let mut socket = lock(&self.socket);
         let sample = tcp_stats::read_sample(socket.handle.as_ref()?)?;
         let before = std::mem::replace(&mut socket.last, sample);
         socket.shortest_round_trip = socket.shortest_round_trip.into_iter().chain(sample.receiver_round_trip).min();
@@ -83,7 +94,7 @@ impl TrackedConnection {
     }
     /// Closes the duplicate descriptor so that the connection can end.
     pub(super) fn close_handle(&self) {
-        lock(&self.0).handle = None;
+        lock(&self.socket).handle = None;
     }
 }
 
@@ -98,18 +109,38 @@ impl ConnectionThrottle {
     /// Waits until more may be read. Returns the most bytes to read at once; `None`: no limit.
     pub(crate) fn poll_read(&self, waits: &mut Waits, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         self.bandwidth_yield.on_data();
-        poll(&self.bandwidth_yield.down, &mut waits.reading, cx)
+        let most = ready!(poll(&self.bandwidth_yield.down, &mut waits.reading, cx));
+        let limited = ready!(self.poll_uplink(self.connection.uplink.download(), &mut waits.reading, cx));
+        Poll::Ready(most.into_iter().chain(limited).min())
     }
     /// Waits until more may be written, like [`Self::poll_read`].
     pub(crate) fn poll_write(&self, waits: &mut Waits, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         self.bandwidth_yield.on_data();
-        poll(&self.bandwidth_yield.up, &mut waits.writing, cx)
+        let most = ready!(poll(&self.bandwidth_yield.up, &mut waits.writing, cx));
+        let limited = ready!(self.poll_uplink(self.connection.uplink.upload(), &mut waits.writing, cx));
+        Poll::Ready(most.into_iter().chain(limited).min())
+    }
+    /// Waits until more may pass over the site's uplink.
+    fn poll_uplink(
+        &self,
+        limit: Option<&DirectionLimit>,
+        pending: &mut Wait,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        let Some(limit) = limit else { return Poll::Ready(None) };
+        let polled = poll(&limit.bucket, pending, cx);
+        if polled.is_pending() {
+            self.connection.uplink.on_wait(limit);
+        }
+        polled
     }
     pub(crate) fn charge_read(&self, bytes: usize) {
         self.bandwidth_yield.down.charge(with_headers(bytes));
+        self.connection.uplink.charge_read(with_headers(bytes));
     }
     pub(crate) fn charge_written(&self, bytes: usize) {
         self.bandwidth_yield.up.charge(with_headers(bytes));
+        self.connection.uplink.charge_written(with_headers(bytes));
     }
     /// Unregisters the connection before its socket is closed.
     pub(crate) fn end(&self) {

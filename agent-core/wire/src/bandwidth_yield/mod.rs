@@ -17,7 +17,11 @@ mod tcp_stats;
 pub(crate) use connection_throttle::{ConnectionThrottle, Waits};
 pub(crate) use tcp_stats::{SocketHandle, duplicate_handle};
 
-use crate::{lock::lock, rate_limit::TokenBucket};
+use crate::{
+    lock::lock,
+    rate_limit::TokenBucket,
+    site_limit::{SiteLimit, UplinkConnection},
+};
 use banyan_proto::schedule::GiveWay;
 use banyan_schedule::cross_traffic::CrossTraffic;
 use connection_throttle::TrackedConnection;
@@ -47,6 +51,13 @@ pub(crate) struct ByteCounts {
     pub(crate) sent: u64,
 }
 
+/// The addresses at both ends of a connection, as far as they are known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ConnectionEnds {
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) peer: Option<IpAddr>,
+}
+
 /// The yielding decision and byte counts, shared by all connections of a node.
 #[derive(Debug)]
 pub struct BandwidthYield {
@@ -55,6 +66,8 @@ pub struct BandwidthYield {
     pub(crate) down: TokenBucket,
     /// The rate limit for writing.
     pub(crate) up: TokenBucket,
+    /// The limit over the uplink of this machine's site.
+    pub(crate) site_limit: Arc<SiteLimit>,
     state: Mutex<YieldState>,
 }
 
@@ -99,6 +112,7 @@ impl Default for BandwidthYield {
             started: Instant::now(),
             down: TokenBucket::with_even_flow(),
             up: TokenBucket::with_even_flow(),
+            site_limit: Arc::default(),
             state: Mutex::new(YieldState {
                 down_yields_to: GiveWay::Nobody,
                 up_yields_to: GiveWay::Nobody,
@@ -153,17 +167,18 @@ impl BandwidthYield {
     /// Returns whether receiving is throttled on purpose now, so that its senders are not to blame.
     #[must_use]
     pub fn is_throttling_receive(&self) -> bool {
-        self.down.is_limited()
+        self.down.is_limited() || self.site_limit.is_limiting_receive()
     }
     /// Returns whether sending is throttled on purpose now.
     #[must_use]
     pub(crate) fn is_throttling_send(&self) -> bool {
-        self.up.is_limited()
+        self.up.is_limited() || self.site_limit.is_limiting_send()
     }
     /// Registers a connection.
-    pub(crate) fn track(self: &Arc<Self>, local: Option<IpAddr>, socket: Option<SocketHandle>) -> ConnectionThrottle {
-        let interface = local.and_then(interface_of);
-        let connection = Arc::new(TrackedConnection::new(socket));
+    pub(crate) fn track(self: &Arc<Self>, ends: ConnectionEnds, socket: Option<SocketHandle>) -> ConnectionThrottle {
+        let interface = ends.local.and_then(interface_of);
+        let uplink = UplinkConnection::new(Arc::clone(&self.site_limit), ends.peer);
+        let connection = Arc::new(TrackedConnection::new(socket, uplink));
         let mut state = lock(&self.state);
         if let Some(name) = &interface {
             state.interfaces.add(name);

@@ -19,6 +19,7 @@ use banyan_proto::{
     },
     api::ApiError,
     format,
+    site_budget::{SetSiteBudget, SiteStatus},
 };
 use banyan_wire::{
     lookup::Names,
@@ -175,6 +176,14 @@ impl ApiClient {
     /// Sets or removes a policy.
     pub(crate) async fn set_policy(&self, policy: &SetPolicy) -> Result<(), ApiClientError> {
         self.post("policies", policy).await.map(discard)
+    }
+    /// Lists the sites.
+    pub(crate) async fn sites(&self) -> Result<Vec<SiteStatus>, ApiClientError> {
+        self.get("sites").await
+    }
+    /// Sets or removes the budget of a site.
+    pub(crate) async fn set_site_budget(&self, budget: &SetSiteBudget) -> Result<(), ApiClientError> {
+        self.post("sites", budget).await.map(discard)
     }
     /// Starts a deployment.
     pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ApiClientError> {

@@ -20,6 +20,7 @@ pub(crate) mod releases;
 mod resolve;
 pub(crate) mod services;
 pub(crate) mod signature_expiry;
+pub(crate) mod sites;
 pub(crate) mod status;
 pub(crate) mod tokens;
 pub(crate) mod watch_deployment;

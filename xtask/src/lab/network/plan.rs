@@ -9,6 +9,8 @@ pub(crate) struct NetworkPlan {
     pub(crate) machines: Vec<MachinePlan>,
     /// The uplink of each site. Machines without a site are on the server's own switch.
     pub(crate) uplinks: Vec<LinkRates>,
+    /// Hosts that run no agent.
+    pub(crate) bystanders: Vec<MachinePlan>,
 }
 
 /// One machine's link, and the site it is at.
@@ -23,6 +25,11 @@ impl NetworkPlan {
     pub(crate) fn equal(machines: u8, rate: Rate) -> Self {
         let link = LinkRates::both(rate);
         let machine = MachinePlan { link, site: None };
-        Self { server: link, machines: vec![machine; usize::from(machines)], uplinks: Vec::new() }
+        Self {
+            server: link,
+            machines: vec![machine; usize::from(machines)],
+            uplinks: Vec::new(),
+            bystanders: Vec::new(),
+        }
     }
 }

@@ -25,9 +25,9 @@ use std::{
 const OWN_DEVICE: &str = "eth0";
 const UPLINK_DEVICE: &str = "uplink";
 
-/// The server or a machine.
+/// The server, a machine or a bystander.
 pub(crate) struct Host {
-    /// The label: `server`, `m01`, …
+    /// The label: `server`, `m01`, `b1`, …
     pub(crate) label: String,
     pub(crate) address: Ipv4Addr,
     namespace: String,
@@ -68,6 +68,8 @@ pub(crate) struct VirtualNetwork {
     switch: String,
     pub(crate) server: Host,
     pub(crate) machines: Vec<Host>,
+    /// Hosts that run no agent.
+    pub(crate) bystanders: Vec<Host>,
     sites: Vec<Site>,
 }
 
@@ -120,7 +122,10 @@ impl VirtualNetwork {
         let server = host("server".into(), 1, &server)?;
         let machines = plan.machines.iter().zip(1_u8..);
         let machines = machines.map(|(machine, i)| host(format!("m{i:02}"), 10 + i, machine)).collect::<Result<_>>()?;
-        Ok(Self { switch, server, machines, sites })
+        let bystanders = plan.bystanders.iter().zip(1_u8..);
+        let bystanders =
+            bystanders.map(|(machine, i)| host(format!("b{i}"), 200 + i, machine)).collect::<Result<_>>()?;
+        Ok(Self { switch, server, machines, bystanders, sites })
     }
 
     /// Returns what every link has carried so far.

@@ -3,7 +3,7 @@
 use super::scenario::{Element, Scenario, When};
 use crate::lab::{
     network::{
-        plan::NetworkPlan,
+        plan::{MachinePlan, NetworkPlan},
         rates::{LinkRates, Rate},
     },
     random::SplitMix64,
@@ -25,6 +25,8 @@ pub(crate) struct Assignment {
     pub(crate) no_dial: Vec<usize>,
     /// Machines that lose packets, and the share that they lose.
     pub(crate) lossy: Vec<(usize, f64)>,
+    /// The budget of each site over its uplink.
+    pub(crate) budget: Option<Rate>,
     pub(crate) incidents: Vec<Incident>,
 }
 
@@ -61,6 +63,7 @@ impl Assignment {
             no_forwarding: Vec::new(),
             no_dial: Vec::new(),
             lossy: Vec::new(),
+            budget: None,
             incidents: Vec::new(),
         };
         // Each kind of machine is picked from all, except that nobody is slow twice.
@@ -87,6 +90,7 @@ impl Assignment {
                     picked.lossy = some(number).into_iter().map(|machine| (machine, share)).collect();
                 }
                 Element::Sites { uplink, lan } => picked.put_on_sites(uplink, lan),
+                Element::Budget(rate) => picked.set_budget(rate),
                 Element::RandomRates => picked.set_random_rates(rate, &mut random),
                 Element::SlowDown(link, when) => picked.add_incident(when, What::SlowDown(link), &mut random),
                 Element::Kill(when) => picked.add_incident(when, What::Kill, &mut random),
@@ -112,6 +116,12 @@ impl Assignment {
             machine.site = Some(number / half);
             machine.link = LinkRates::both(lan);
         }
+    }
+    /// Gives each site a budget, and adds a host outside and one at the first site.
+    fn set_budget(&mut self, rate: Rate) {
+        self.budget = Some(rate);
+        let fast = LinkRates::both(Rate::of_mbit(200.0));
+        self.plan.bystanders = [None, Some(0)].map(|site| MachinePlan { link: fast, site }).to_vec();
     }
     /// Sets each machine's rate down at random, and its rate up to a tenth of it or more.
     fn set_random_rates(&mut self, median: Rate, random: &mut SplitMix64) {
@@ -141,8 +151,13 @@ impl Assignment {
     /// Returns the bound by the server's link, the machine's own and that of its site.
     pub(crate) fn own_bound(&self, machine: usize, size: u64) -> f64 {
         let plan = self.plan.machines[machine];
-        let uplink = plan.site.map_or(0.0, |site| self.plan.uplinks[site].down.seconds(size));
+        let uplink = plan.site.map_or(0.0, |site| self.uplink(site).seconds(size));
         [self.plan.server.up.seconds(size), plan.link.down.seconds(size), uplink].into_iter().fold(0.0, f64::max)
+    }
+    /// Returns what Banyan may receive over a site's uplink.
+    pub(crate) fn uplink(&self, site: usize) -> Rate {
+        let rate = self.plan.uplinks[site].down;
+        self.budget.filter(|budget| *budget < rate).unwrap_or(rate)
     }
     /// Returns the sum of the rates up of the machines that forward (Mbit/s).
     fn machines_up(&self) -> f64 {
@@ -201,6 +216,7 @@ mod tests {
         let slow = picked("one-slow", 1);
         assert!((slow.fluid_bound(slow.slow[0], mib16) / unit - 10.0).abs() < 1e-9);
         assert!((picked("two-sites", 1).fluid_bound(0, mib16) / unit - 1.0).abs() < 1e-9);
+        assert!((picked("two-sites+budget:5", 1).fluid_bound(0, mib16) / unit - 4.0).abs() < 1e-9);
     }
 
     #[test]

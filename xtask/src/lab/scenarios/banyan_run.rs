@@ -2,6 +2,7 @@
 
 use super::{
     assignment::Assignment,
+    budget_check::BudgetCheck,
     figures::{Run, RunFacts},
     scenario::Scenario,
     transfer::{Swarm, Transfer},
@@ -57,6 +58,7 @@ pub(crate) fn measure(
         banyan.publish(&file)?;
         std::fs::remove_file(&file.path)?;
 
+        let budgets = BudgetCheck::start(&lab, &banyan, assignment, file.size)?;
         let meter = TrafficMeter::start(&lab.net)?;
         let mut swarm = Deployed::start(&mut banyan, &file.name)?;
         let forwarding = swarm.forwarding(assignment)?;
@@ -64,6 +66,9 @@ pub(crate) fn measure(
         swarm.places(assignment)?.into_iter().for_each(|place| transfer.note(place));
         let began = swarm.began;
         let (seconds, reading) = transfer.run(&mut swarm, &forwarding, &meter, began)?;
+        if let Some(budgets) = budgets {
+            budgets.sentences(&seconds, &reading)?.into_iter().for_each(|sentence| transfer.note(sentence));
+        }
         if options.trace {
             let title = format!("{}, deployment {deployment}; {}", scenario.name, transfer.circumstances.join("; "));
             let hosts = traced_hosts(&lab, assignment, &transfer.disturbed, &swarm.status, file.size);

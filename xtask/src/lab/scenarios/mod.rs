@@ -7,6 +7,7 @@ pub(crate) mod scenario;
 
 mod assignment;
 mod banyan_run;
+mod budget_check;
 mod figures;
 mod table;
 mod transfer;

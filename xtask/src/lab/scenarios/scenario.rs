@@ -56,6 +56,8 @@ pub(crate) enum Element {
     Loss(Count, f64),
     /// `sites:UPLINK/LAN`: two sites of half the machines each.
     Sites { uplink: Rate, lan: Rate },
+    /// `budget:RATE`: the budget of each site over its uplink, and a flow of a host without Banyan at the first site.
+    Budget(Rate),
     /// `random`: every machine's own rates.
     RandomRates,
     /// `kill@WHEN`: a forwarding machine is killed and stays away.
@@ -185,6 +187,7 @@ impl Element {
                 let (uplink, lan) = value.split_once('/').ok_or("sites need UPLINK/LAN")?;
                 Self::Sites { uplink: Rate::parse(uplink)?, lan: Rate::parse(lan)? }
             }
+            ("budget", None) => Self::Budget(Rate::parse(value)?),
             ("random", None) => Self::RandomRates,
             ("kill", Some(when)) => Self::Kill(when),
             ("leave", None) => Self::Leave(Count::parse(value)?),
