@@ -1,5 +1,5 @@
-//! Chunk transfer in the simulated network: one chunk at a time on each uplink, to the least advanced child first. Each
-//! link holds two chunks at most.
+//! Chunk transfer in the simulated network: one chunk at a time on each uplink, and a few chunks at most on each
+//! connection.
 
 use crate::{
     address_lists::id,
@@ -22,9 +22,6 @@ pub(crate) struct SentChunk {
 /// The size of a chunk, where sizes are needed.
 pub(crate) const CHUNK_BYTES: u64 = 1 << 20;
 
-/// The most chunks in transit on one link.
-const IN_FLIGHT: u32 = 2;
-
 /// Returns the time that a chunk takes at this rate.
 fn chunk_time(rate: f64) -> Duration {
     Duration::from_secs_f64(1.0 / rate)
@@ -43,13 +40,19 @@ impl World {
         let tx_end = self.now + chunk_time(self.hosts[n].uplink_rate);
         let bad = self.hosts[n].character == Character::Forger;
         let sent = SentChunk { ordinal: serve.next, bad };
-        self.at(tx_end + self.plan.latency, Happening::AtDownlink(connection, 1 - side, sent));
+        let there = self.connections[connection].ends[1 - side].host;
+        let left = match self.site_left(n, there) {
+            Some(site) => self.site_links[site].leave(tx_end),
+            None => tx_end,
+        };
+        self.at(left + self.plan.latency, Happening::AtDownlink(connection, 1 - side, sent));
         self.hosts[n].chunks_sent += 1;
         self.hosts[n].uplink_busy = true;
         let boot = self.hosts[n].boot;
         self.at(tx_end, Happening::UplinkFree(n, boot));
         if let Some(serve) = self.hosts[n].serves.get_mut(&link) {
             serve.next += 1;
+            serve.turns += 1;
             serve.in_flight += 1;
         }
         let puller = self.connections[connection].ends[1 - side].host;
@@ -59,19 +62,43 @@ impl World {
     /// sent it.
     pub(crate) fn at_downlink(&mut self, connection: usize, side: usize, chunk: SentChunk) {
         let n = self.connections[connection].ends[side].host;
+        let there = self.connections[connection].ends[1 - side].host;
+        let entered = match self.site_left(n, there) {
+            Some(site) => self.site_links[site].enter(self.now),
+            None => self.now,
+        };
         let host = &mut self.hosts[n];
-        let arrival = self.now.max(host.downlink_free + chunk_time(host.downlink_rate));
+        let arrival = entered.max(host.downlink_free + chunk_time(host.downlink_rate));
         host.downlink_free = arrival;
         self.arrives(arrival, connection, side, chunk);
+    }
+    /// Returns the site of `n`, if `other` is not in it.
+    fn site_left(&self, n: usize, other: usize) -> Option<usize> {
+        self.hosts[n].site.filter(|_| self.hosts[n].site != self.hosts[other].site)
     }
     fn measure(&mut self, n: usize, direction: Direction, other: usize, is_next_waiting: bool) {
         let passed = PassedChunk { at: self.now, peer: id(other), bytes: CHUNK_BYTES, is_next_waiting };
         self.hosts[n].link_meter.record(direction, passed);
     }
+    /// Returns the pull whose turn it is. One that had nothing to send, or is new, begins at the others' count.
     fn next_to_serve(&mut self, n: usize) -> Option<(Link, Serve)> {
-        let can = |serve: &Serve| serve.active && serve.in_flight < IN_FLIGHT && serve.next < self.limit(n, serve);
-        let serves = self.hosts[n].serves.iter().filter(|(_, serve)| can(serve));
-        serves.min_by_key(|(link, serve)| (serve.next, **link)).map(|(link, serve)| (*link, *serve))
+        let has_chunk = |serve: &Serve| serve.active && serve.next < self.limit(n, serve);
+        let ready: Vec<bool> = self.hosts[n].serves.values().map(has_chunk).collect();
+        let taking_part = self.hosts[n].serves.values().zip(&ready).filter(|(serve, ready)| **ready && !serve.is_idle);
+        let least = taking_part.map(|(serve, _)| serve.turns).min().unwrap_or(0);
+        for (serve, ready) in self.hosts[n].serves.values_mut().zip(&ready) {
+            if *ready && serve.is_idle {
+                serve.turns = serve.turns.max(least);
+            }
+            serve.is_idle = !ready;
+        }
+        let (most, takes_turns) = (self.plan.in_flight, self.plan.takes_turns);
+        let serves = self.hosts[n].serves.iter().zip(&ready);
+        let can = serves.filter(|((_, serve), ready)| **ready && serve.in_flight < most);
+        can.map(|((link, serve), _)| (*link, *serve)).min_by_key(|(link, serve)| {
+            let given = if takes_turns { serve.turns } else { u64::from(serve.next) };
+            (given, *link)
+        })
     }
     /// Returns the chunk up to which this pull can be served now.
     fn limit(&self, n: usize, serve: &Serve) -> u32 {

@@ -3,6 +3,7 @@
 
 mod address_lists;
 mod chunk_transfer;
+mod networks;
 mod simulated_host;
 mod simulated_network;
 
@@ -13,6 +14,7 @@ mod install_stages;
 mod known_links;
 mod makespan;
 mod malicious_peers;
+mod network_table;
 mod parent_failure;
 mod random_faults;
 mod receiving_closed;

@@ -35,6 +35,8 @@ fn cases() -> impl Strategy<Value = Case> {
             seed,
             max_children,
             spread,
+            in_flight: 2,
+            takes_turns: true,
         },
     );
     let character = prop_oneof![

@@ -6,7 +6,7 @@ use crate::{
     simulated_network::{Happening, ORDER, Plan, World},
 };
 use banyan_proto::{
-    AddresseeList, Proof, Reason,
+    AddresseeList, MachineId, Proof, Reason,
     api::{Event, SourcesRequest},
     frame::{Heartbeat, Holdup, Upstream},
     order::Spread,
@@ -62,6 +62,10 @@ pub(crate) struct Serve {
     /// Whether the pull has a slot.
     pub(crate) active: bool,
     pub(crate) in_flight: u32,
+    /// How many chunks it was given in turns.
+    pub(crate) turns: u64,
+    /// Whether it had nothing to send when others had their turns.
+    pub(crate) is_idle: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +128,8 @@ pub(crate) struct Host {
     /// The host is down, and nothing at its address answers.
     pub(crate) dark: bool,
     pub(crate) may_forward: bool,
+    /// The site that it is in, if there are several; see [`World::site_links`].
+    pub(crate) site: Option<usize>,
     /// Chunks a second that its link carries out.
     pub(crate) uplink_rate: f64,
     /// Chunks a second that its link carries in.
@@ -169,6 +175,7 @@ impl Host {
             unreachable: false,
             dark: false,
             may_forward: true,
+            site: None,
             uplink_rate: plan.rate,
             downlink_rate: plan.rate,
             character: Character::Honest,
@@ -265,7 +272,8 @@ impl World {
                     let is_circle = self.hosts[n].upstream[usize::from(stripe.stripe)].path.contains(&id(puller));
                     assert!(!wait || !is_circle, "{puller} waits at {n}, whose chunks come through it");
                 }
-                let serve = Serve { stripe, next: from, wait, until, active: true, in_flight: 0 };
+                let serve =
+                    Serve { stripe, next: from, wait, until, active: true, in_flight: 0, turns: 0, is_idle: true };
                 if self.hosts[n].links.contains_key(&link) {
                     self.hosts[n].serves.insert(link, serve);
                     self.say(n, link, Message::PullReply(PullReply::Serving));
@@ -364,7 +372,16 @@ impl World {
             }
             Message::Pull(from, wait) => {
                 let may_wait = wait || n == 0 || self.is_above(stripe.stripe, n, peer);
-                let serve = Serve { stripe, next: from, wait: may_wait, until: 0, active: false, in_flight: 0 };
+                let serve = Serve {
+                    stripe,
+                    next: from,
+                    wait: may_wait,
+                    until: 0,
+                    active: false,
+                    in_flight: 0,
+                    turns: 0,
+                    is_idle: true,
+                };
                 self.hosts[n].serves.insert(link, serve);
                 self.give(n, LinkInput::Pulled { link, peer: crate::address_lists::id(peer), stripe, from, may_wait });
             }
@@ -414,6 +431,8 @@ impl World {
             }
             Timer::Help => {
                 if self.hosts[0].up {
+                    // It asks because it was told that somebody could not dial it.
+                    self.known_undialable.insert(n);
                     self.help(n);
                 }
             }
@@ -441,7 +460,7 @@ impl World {
             }
             Timer::Sources(request) => {
                 if self.hosts[0].up {
-                    let named = self.advisor.advise(self.now, id(n), request.stripe, |_| true);
+                    let named = self.advise(n, request.stripe);
                     let stripe = StripeId { order: ORDER, stripe: request.stripe };
                     self.give(n, OrderInput::Sources(stripe, Vec::from_iter(named)));
                 }
@@ -457,6 +476,15 @@ impl World {
                 self.give(n, OrderInput::InstallEnded(ORDER, outcome));
             }
         }
+    }
+    /// Names a better source, as the server does. Connections of a process that ended break at once, so the server knows.
+    fn advise(&mut self, n: usize, stripe: u8) -> Option<MachineId> {
+        let is_available = |machine: MachineId| {
+            let machine = number(machine);
+            let is_there = || self.hosts[machine].up || self.hosts[machine].dark;
+            machine == 0 || is_there() && !self.known_undialable.contains(&machine)
+        };
+        self.advisor.advise(self.now, id(n), stripe, is_available)
     }
     /// Tells the server that nothing arrives from the planned sources.
     fn complain(&mut self, n: usize) {

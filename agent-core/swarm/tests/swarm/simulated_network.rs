@@ -10,7 +10,11 @@ use banyan_swarm::{
     Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, Timings, TrustedOffer,
     source_advisor::SourceAdvisor,
 };
-use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+    time::Duration,
+};
 
 pub(crate) const ORDER: OrderId = OrderId([7; 16]);
 
@@ -27,6 +31,10 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) max_children: usize,
     pub(crate) spread: Spread,
+    /// The most chunks in transit on one connection.
+    pub(crate) in_flight: u32,
+    /// Whether receivers take turns as they do at an agent (rule C8). Otherwise the least advanced one is first.
+    pub(crate) takes_turns: bool,
 }
 
 impl Default for Plan {
@@ -40,6 +48,8 @@ impl Default for Plan {
             seed: 1,
             max_children: 8,
             spread: Spread::CutThrough,
+            in_flight: 2,
+            takes_turns: false,
         }
     }
 }
@@ -103,6 +113,39 @@ pub(crate) enum Fault {
     Receive(usize, bool),
     /// Sets whether the machine may install.
     Install(usize, bool),
+    /// Sets the rate of the machine's link in both directions (chunks a second).
+    Link(usize, f64),
+}
+
+/// The link between a site and the rest of the network.
+#[derive(Debug, Clone)]
+pub(crate) struct SiteLink {
+    /// Chunks a second, in each direction.
+    rate: f64,
+    out_free: Now,
+    in_free: Now,
+    /// How many chunks have entered the site.
+    pub(crate) entered: u64,
+}
+
+impl SiteLink {
+    pub(crate) fn new(rate: f64) -> Self {
+        Self { rate, out_free: Now::ZERO, in_free: Now::ZERO, entered: 0 }
+    }
+    fn chunk_time(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate)
+    }
+    /// Returns when a chunk that is there at this time has left the site.
+    pub(crate) fn leave(&mut self, at: Now) -> Now {
+        self.out_free = at.max(self.out_free + self.chunk_time());
+        self.out_free
+    }
+    /// Returns when a chunk that is there at this time has entered the site.
+    pub(crate) fn enter(&mut self, at: Now) -> Now {
+        self.entered += 1;
+        self.in_free = at.max(self.in_free + self.chunk_time());
+        self.in_free
+    }
 }
 
 struct Entry(Now, u64, Happening);
@@ -128,6 +171,12 @@ pub(crate) struct World {
     pub(crate) lists: Vec<AddresseeList>,
     /// What the server knows of the sources.
     pub(crate) advisor: SourceAdvisor,
+    /// The machines of which the server knows that nobody can dial them.
+    pub(crate) known_undialable: BTreeSet<usize>,
+    /// The links of the sites that hosts name.
+    pub(crate) site_links: Vec<SiteLink>,
+    /// Whether every invariant is checked after each input, and the last events are kept for failure messages.
+    pub(crate) is_checked: bool,
     /// Whether the server answers requests for better sources.
     pub(crate) gives_advice: bool,
     pub(crate) now: Now,
@@ -151,6 +200,9 @@ impl World {
             plan,
             lists,
             advisor,
+            known_undialable: BTreeSet::new(),
+            site_links: Vec::new(),
+            is_checked: true,
             gives_advice: true,
             now: Duration::ZERO,
             hosts,
@@ -172,6 +224,10 @@ impl World {
             timings: Timings::default(),
             seed: plan.seed ^ ((n as u64) << 32) ^ u64::from(boot),
         })
+    }
+    /// Sets how many copies the server may send.
+    pub(crate) fn allow_server_copies(&mut self, copies: f64) {
+        self.advisor = SourceAdvisor::new(&self.lists, copies, !self.plan.spread.withholds());
     }
     /// Starts the server as the root of the lists.
     pub(crate) fn plant(&mut self) {
@@ -370,6 +426,7 @@ impl World {
                     self.break_connection(connection, None, Reason::Unreachable);
                 }
             }
+            Fault::Link(n, rate) => (self.hosts[n].downlink_rate, self.hosts[n].uplink_rate) = (rate, rate),
             Fault::Receive(n, may) => {
                 self.give(n, OrderInput::MayReceive(ORDER, may.then_some(()).ok_or(Reason::NotNow)));
             }
@@ -391,13 +448,19 @@ impl World {
         if !self.hosts[n].up {
             return;
         }
-        self.hosts[n].log(self.now, Step::In(input.clone()));
+        if self.is_checked {
+            self.hosts[n].log(self.now, Step::In(input.clone()));
+        }
         self.hosts[n].machine.handle(self.now, input);
-        if let Some(broken) = self.hosts[n].machine.broken_invariant() {
+        if self.is_checked
+            && let Some(broken) = self.hosts[n].machine.broken_invariant()
+        {
             panic!("machine {n} at {:?}: {broken}\n{}", self.now, self.hosts[n].history());
         }
         while let Some(action) = self.hosts[n].machine.poll_action() {
-            self.hosts[n].log(self.now, Step::Out(action.clone()));
+            if self.is_checked {
+                self.hosts[n].log(self.now, Step::Out(action.clone()));
+            }
             self.act(n, action);
         }
         self.schedule_wake(n);
