@@ -40,11 +40,12 @@ fn deploy(undialable: u8, waits: bool) -> DeploymentStatus {
 
 /// The simulated swarm bounds the time; here it depends on the computer.
 #[test]
-fn when_half_cannot_be_dialled_the_server_sends_one_copy_and_a_half_at_most() {
+fn when_half_cannot_be_dialled_the_server_sends_two_copies_at_most() {
     deploy(0, true);
     let status = deploy(MACHINES / 2, true);
-    // One machine may come to the server before its parent knows the order: then one of the two stripes is sent twice.
-    let most = status.size * 3 / 2 + status.size / 100;
+    // One copy on an idle computer. On a busy one, a machine may come to the server for a stripe before its parent knows
+    // the order. Without the other machines, the server would send more than four.
+    let most = status.size * 2 + status.size / 100;
     assert!(status.server_sent <= most, "the server sent {} of {}", status.server_sent, status.size);
 }
 

@@ -7,6 +7,7 @@ mod halving;
 mod random;
 
 use super::*;
+use banyan_proto::Address;
 use std::collections::{HashMap, HashSet};
 
 const SERVER: MachineId = MachineId([0xff; 16]);
