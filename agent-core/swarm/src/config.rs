@@ -69,7 +69,7 @@ pub struct Timings {
     /// The longest time for which an ancestor is avoided. Default 5 min.
     pub peer_backoff_max: Duration,
     /// An ancestor can be asked before its own offer has reached it. For this long after the offer, it is asked again
-    /// instead of avoided. Default 2 s.
+    /// instead of avoided. Default 5 s.
     pub offer_lag: Duration,
     /// The first pause before such an ancestor is asked again; doubles. Default 100 ms.
     pub offer_lag_retry: Duration,
@@ -118,7 +118,7 @@ impl Default for Timings {
             probe_interval_max: s(600),
             peer_backoff: s(30),
             peer_backoff_max: s(300),
-            offer_lag: s(2),
+            offer_lag: s(5),
             offer_lag_retry: ms(100),
             server_jitter: ms(400),
             server_retry: s(1),
