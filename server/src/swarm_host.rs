@@ -134,7 +134,7 @@ impl Host for SwarmHost {
             self.artifacts.distrust(open.artifact.digest);
         }
     }
-    fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
+    fn received(&self, _: OrderId, _: MachineId, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn background(&self, peer: MachineId) -> Background {
         self.policies.of(self.registry.get(peer).and_then(|row| row.group).as_deref()).background

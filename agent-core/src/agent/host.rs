@@ -88,8 +88,8 @@ impl Host for Agent {
             tracing::warn!(%order, %peer, more, "cannot send the content of an order: {error}");
         }
     }
-    fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64) {
-        if let (Some(active), Some(peer)) = (self.orders.get(order), peer) {
+    fn received(&self, order: OrderId, peer: MachineId, bytes: u64) {
+        if let Some(active) = self.orders.get(order) {
             active.record_received(peer, bytes);
         }
         self.user.upload_quota.count_received(bytes);

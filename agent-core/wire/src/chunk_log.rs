@@ -15,9 +15,8 @@ pub(crate) fn asked(stripe: StripeId, next: u32, source: MachineId) {
 }
 
 /// Logs that a chunk was stored, so that `held` chunks of its stripe are here.
-pub(crate) fn arrived(stripe: StripeId, held: u32, source: Option<MachineId>) {
-    let source = source.map(tracing::field::display);
-    trace!(target: TARGET, order = %stripe.order, stripe = stripe.stripe, held, source, "arrived");
+pub(crate) fn arrived(stripe: StripeId, held: u32, source: MachineId) {
+    trace!(target: TARGET, order = %stripe.order, stripe = stripe.stripe, held, %source, "arrived");
 }
 
 /// Logs that the chunk at this place of its stripe was written to the connection.

@@ -71,9 +71,8 @@ pub trait Host: Send + Sync + 'static {
     /// Records that this machine cannot send an order's content to a peer, because its disk failed or changed the bytes.
     fn content_failed(&self, order: OrderId, peer: MachineId, error: &ContentError);
 
-    /// Counts verified content bytes received from a peer, for the report of byte sources. `None`: the connection has
-    /// just ended.
-    fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64);
+    /// Counts verified content bytes received from a peer, for the report of byte sources.
+    fn received(&self, order: OrderId, peer: MachineId, bytes: u64);
 
     /// Counts content bytes written to a peer.
     fn sent(&self, order: OrderId, peer: MachineId, bytes: u64);

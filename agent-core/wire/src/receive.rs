@@ -47,7 +47,7 @@ pub(crate) enum PeerEvent {
     /// A control message, and its share of the memory for long ones.
     Control(Control, MessageShare),
     /// A chunk was verified and stored; `held` chunks of the stripe are now held.
-    Stored { stripe: StripeId, held: u32, bytes: u64 },
+    Stored { stripe: StripeId, source: MachineId, held: u32, bytes: u64 },
     /// A chunk could not be stored on this machine, with a reason and the system's error.
     NotStored(Reason, String),
     /// A chunk with this index does not match the publisher's hash.
@@ -145,7 +145,12 @@ async fn read(
                 match verify_and_store(&content, stripe, index, bytes) {
                     Ok(Some(held)) => {
                         context.measure(length, held, watermark);
-                        context.deliver(PeerEvent::Stored { stripe, held, bytes: length }).await;
+                        context.deliver(PeerEvent::Stored {
+                            stripe,
+                            source: context.from.peer,
+                            held,
+                            bytes: length,
+                        }).await;
                     }
                     Ok(None) => rate.count().await,
                     Err(ContentError::Bad(bad)) => {

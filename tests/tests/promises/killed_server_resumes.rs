@@ -43,13 +43,12 @@ fn machines_continue_without_the_server_which_resumes_where_it_was() {
     }
     for machine in &status.addressees {
         let received: u64 = machine.sources.iter().map(|source| source.bytes).sum();
-        // While a machine changes its source, a few chunks can come from both.
-        let most = status.size + status.size / 20;
-        assert!(received >= status.size && received <= most, "{}: {:?}", machine.label, machine.sources);
+        assert_eq!(received, status.size, "{} received something twice: {:?}", machine.label, machine.sources);
     }
     // A machine whose parent has no time for it also turns to the server, so this is one copy only on an idle computer.
+    // Without the other machines, it would be five.
     let sources = status.addressees.iter().flat_map(|machine| &machine.sources);
     let sent: u64 = sources.filter(|source| source.machine == status.server).map(|source| source.bytes).sum();
     println!("the machines had {sent} bytes from the server, the file has {}", status.size);
-    assert!(sent <= status.size * 3 / 2, "the server sent {sent} bytes of {}", status.size);
+    assert!(sent <= status.size * 2, "the server sent {sent} bytes of {}", status.size);
 }

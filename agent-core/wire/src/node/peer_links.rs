@@ -145,9 +145,8 @@ impl<H: Host> NodeLoop<H> {
         }
         match what {
             PeerEvent::Control(control, share) => self.on_message(link, control, share),
-            PeerEvent::Stored { stripe, held, bytes } => {
+            PeerEvent::Stored { stripe, source, held, bytes } => {
                 // This counts even if the connection has just ended, because the chunk is stored.
-                let source = self.links.get(&link).map(|peer| peer.id);
                 chunk_log::arrived(stripe, held, source);
                 self.host.received(stripe.order, source, bytes);
                 self.input(LinkInput::Stored { link, stripe, held });

@@ -90,7 +90,7 @@ impl Host for VictimHost {
         drop(self.events.send(Event::Refused { sender, reason, detail: detail.to_owned() }));
     }
     fn content_failed(&self, _: OrderId, _: MachineId, _: &ContentError) {}
-    fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
+    fn received(&self, _: OrderId, _: MachineId, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn background(&self, _: MachineId) -> Background {
         Background::default()
