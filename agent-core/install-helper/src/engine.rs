@@ -23,7 +23,7 @@ use crate::{
     interrupted_steps::{MAX_BEGINNINGS, StepCounts, ended_while},
     methods::{
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
-        install_method_for,
+        install_method_for, refuse_other_kind,
     },
     probe,
     protocol::{InstallJob, Outcome},
@@ -252,6 +252,7 @@ impl<'a> InstallEngine<'a> {
 
     fn detect(&mut self) -> Result<InstallState, InstallError> {
         let method = self.method()?;
+        refuse_other_kind(&self.job.release, &self.layout)?;
         let folder = method.installed_folder(&self.job.release)?;
         let is_installed = match &self.job.release.spec.detect {
             None => method.is_installed(&self.job.release)?,

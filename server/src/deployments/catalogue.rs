@@ -136,13 +136,14 @@ impl MachineCatalogues {
 mod tests {
     use super::*;
     use crate::publishing::repository::ArtifactSummary;
-    use banyan_proto::{Digest, schedule::Who};
+    use banyan_proto::{Digest, manifest::Kind, schedule::Who};
 
     fn release(package: &str, sequence: u64, files: &[(&str, u64)]) -> ReleaseSummary {
         let file = |(platform, size): &(&str, u64)| ArtifactSummary {
             platform: (*platform).to_owned(),
             size: *size,
             digest: Digest([0; 32]),
+            kind: Kind::Archive,
         };
         ReleaseSummary {
             package: package.into(),

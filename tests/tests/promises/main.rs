@@ -18,6 +18,7 @@ mod hostile_machines;
 mod interrupted_publish_continues;
 mod killed_agent_resumes;
 mod killed_server_resumes;
+mod kind_of_a_package_stays;
 mod local_user_rights;
 mod lost_enrolment_answer;
 mod lost_install_root;

@@ -3,8 +3,9 @@
 pub(crate) mod archive;
 pub(crate) mod deb;
 pub(crate) mod install_method;
+mod other_kind;
 
-use crate::{error::InstallError, storage::layout::Layout};
+use crate::{error::InstallError, release::VerifiedRelease, storage::layout::Layout};
 use archive::ArchiveMethod;
 use banyan_proto::{Reason, manifest::Kind};
 use deb::DebMethod;
@@ -23,4 +24,12 @@ pub(crate) fn install_method_for(kind: Kind, layout: &Layout) -> Result<Box<dyn 
             "only a newer version of Banyan can install this kind of package",
         )),
     }
+}
+
+/// Refuses a release whose package is installed as another kind.
+///
+/// # Errors
+/// [`Reason::OtherKind`], or that the machine's packages cannot be read.
+pub(crate) fn refuse_other_kind(release: &VerifiedRelease, layout: &Layout) -> Result<(), InstallError> {
+    other_kind::refuse(&release.package, release.spec.kind, layout)
 }

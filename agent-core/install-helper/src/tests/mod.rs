@@ -13,6 +13,7 @@ mod ended_helper;
 mod external_commands;
 mod helper_process;
 mod hostile_agent;
+mod other_kinds;
 mod real_mounts;
 mod request_format;
 mod signed_documents;

@@ -71,6 +71,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns the kind's name in texts for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Deb => "deb",
+            Self::Unknown => "unknown",
+        }
+    }
     /// Returns whether the kind changes the system for all users, which only an administrator may do. The other kinds
     /// install into a folder that one person can own.
     #[must_use]

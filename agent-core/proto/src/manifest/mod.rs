@@ -5,9 +5,11 @@
 
 mod artifact;
 mod install_spec;
+mod kind_history;
 
 pub use artifact::{Artifact, ChunkHashes};
 pub use install_spec::{CommandSpec, InstallSpec, Kind};
+pub use kind_history::{KindChange, KindHistory, PlatformKinds};
 
 use crate::{
     format::{self, Format, FormatError},

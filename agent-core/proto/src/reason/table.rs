@@ -214,6 +214,11 @@ reasons! {
             => "get the package from the publisher of the installed one, or stop trusting that publisher first",
         user: "another publisher's package with this name is already installed"
             => "get it from the publisher of the installed one, or stop trusting that publisher first";
+    OtherKind = "other-kind", Publisher,
+        admin: "a package with this name is already there as another kind of file"
+            => "publish it under another name, or remove the one on the machine, then run `banyan retry`",
+        user: "this software is already installed here in another form"
+            => "ask the publisher or your administrator for help";
     NeedsAdministrator = "needs-administrator", Nobody,
         admin: "only an administrator of the computer can install packages of this kind"
             => "ask the publisher for an archive instead, or install it as an administrator",

@@ -227,7 +227,7 @@ pub(crate) async fn publish_release(
     Ok((PublishResult { package, version, sequence, manifest, files, warnings }, finished))
 }
 
-/// Compares a release with what is published under its version. Gives it the sequence of the same release, if there is
+/// Compares a release with what is published under its name. Gives it the sequence of the same release, if there is
 /// one and it may be renumbered.
 async fn check_published_before(
     client: &ApiClient,
@@ -238,7 +238,11 @@ async fn check_published_before(
     action: impl Fn() -> String,
 ) -> Result<(), Failure> {
     let list = state.map(|state| &state.published);
-    match published_before::find(client, list, manifest, &action).await? {
+    let before = published_before::find(client, list, manifest, &action).await?;
+    if !matches!(before, PublishedBefore::Same(_)) {
+        published_before::check_kinds(client, list, manifest, &action).await?;
+    }
+    match before {
         // The release is only signed again.
         PublishedBefore::Same(sequence) if may_renumber => {
             print_note(&format!("already published as sequence {sequence}; its signature is renewed"));

@@ -1,11 +1,16 @@
-//! What is already published under the name and version of a new release. Machines tell releases apart by their
-//! sequence, but people by their version: two contents under one version confuse everyone.
+//! What is already published under the name of a new release.
+//!
+//! Machines tell releases apart by their sequence, but people by their version: two contents under one version confuse
+//! everyone. And a machine that has an archive would have a deb of the same name beside it.
 
 use crate::{
     api_client::ApiClient,
     output::{Failure, WithContext as _},
 };
-use banyan_proto::{Manifest, format_size, manifest::Artifact};
+use banyan_proto::{
+    Manifest, format_size,
+    manifest::{Artifact, KindChange, KindHistory},
+};
 use banyan_publisher::ReleaseList;
 
 /// What is already published.
@@ -39,6 +44,43 @@ pub(crate) async fn find(
     }
     found.retain(|manifest| same_version(&manifest.package, &manifest.version));
     Ok(compare(&found, new))
+}
+
+/// Refuses a release whose file for some platform is of another kind than the newest published one for it. What the
+/// publisher's list does not contain does not count, if the list is known.
+pub(crate) async fn check_kinds(
+    client: &ApiClient,
+    list: Option<&ReleaseList>,
+    new: &Manifest,
+    action: impl Fn() -> String,
+) -> Result<(), Failure> {
+    let mut earlier = client.releases().await.with_context(&action)?;
+    earlier.retain(|release| release.package == new.package && release.sequence != new.sequence);
+    earlier.sort_by_key(|release| std::cmp::Reverse(release.sequence));
+    let mut history = KindHistory::new(new);
+    for release in earlier {
+        let platforms = release.artifacts.iter().map(|(platform, _)| platform.as_str()).collect();
+        if !history.needs(&platforms) {
+            continue;
+        }
+        let text = client.manifest(&release.package, release.sequence).await.with_context(&action)?;
+        let Ok(manifest) = Manifest::parse(text.as_bytes()) else { continue };
+        if list.is_some_and(|list| !list.lists(&manifest.target_name(), &text)) {
+            continue;
+        }
+        history.compare(&manifest.kinds()).map_err(|change| other_kind(&manifest, &change, action()))?;
+    }
+    Ok(())
+}
+
+fn other_kind(earlier: &Manifest, change: &KindChange, action: String) -> Failure {
+    let Manifest { package, version, sequence, .. } = earlier;
+    let why = format!("{package} {version} (sequence {sequence}) has {change}");
+    let next = format!(
+        "publish it under another name; if no machine has installed the earlier releases, you can withdraw them instead: \
+         `banyan releases withdraw {package}@{version}`"
+    );
+    Failure::new(action, why, next)
 }
 
 /// Compares a new release with the published ones of the same version.

@@ -3,7 +3,7 @@
 use crate::output::{format_count, sanitise};
 use banyan_proto::{
     format_size,
-    manifest::{CommandSpec, Kind, Manifest},
+    manifest::{CommandSpec, Manifest},
 };
 
 /// Describes a release: what machines will do with it.
@@ -14,11 +14,7 @@ pub(crate) fn describe_release(manifest: &Manifest, derived: bool) -> String {
         lines.push(format!("  title: {}", manifest.title));
     }
     for artifact in &manifest.artifacts {
-        let kind = match artifact.install.kind {
-            Kind::Archive => "archive",
-            Kind::Deb => "deb",
-            Kind::Unknown => "unknown",
-        };
+        let kind = artifact.install.kind.name();
         let chunks = format_count(artifact.chunks.0.len(), "chunk");
         lines.push(format!(
             "  {}: {} ({kind}, {}, {chunks})",
@@ -54,7 +50,7 @@ mod tests {
     use super::*;
     use banyan_proto::{
         Digest, Format,
-        manifest::{Artifact, ChunkHashes, InstallSpec},
+        manifest::{Artifact, ChunkHashes, InstallSpec, Kind},
     };
 
     #[test]

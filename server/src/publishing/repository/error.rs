@@ -1,6 +1,6 @@
 //! Errors of the repository.
 
-use banyan_proto::Reason;
+use banyan_proto::{Reason, manifest::KindChange};
 use banyan_trust::TrustError;
 use banyan_tuf_signing::SigningError;
 use std::{io, path::PathBuf};
@@ -73,6 +73,21 @@ pub enum RepositoryError {
     /// The contents of a published release would change.
     #[error("{0} was already published with different contents; give the release a new sequence")]
     Changed(String),
+    /// Machines have an earlier release as another kind of package, and would have both installed.
+    #[error(
+        "{package} {version} (sequence {sequence}) has {change}; publish it under another name, or withdraw the earlier \
+         releases first if no machine has installed them (`banyan releases withdraw {package}@{version}`)"
+    )]
+    OtherKind {
+        /// The package.
+        package: String,
+        /// The version of the earlier release.
+        version: String,
+        /// The sequence of the earlier release.
+        sequence: u64,
+        /// What changes.
+        change: KindChange,
+    },
     /// A withdrawn release would return.
     #[error("{0} was withdrawn and cannot be published again; publish it with a new sequence")]
     Returned(String),
@@ -116,6 +131,7 @@ impl RepositoryError {
             | Self::OldTargets { .. }
             | Self::Disappeared(_)
             | Self::Changed(_)
+            | Self::OtherKind { .. }
             | Self::Returned(_)
             | Self::Withdrawal { .. }
             | Self::UnknownTarget(_)
@@ -130,6 +146,7 @@ impl RepositoryError {
             Self::NoRoot | Self::NoSuchRelease { .. } | Self::UnknownTarget(_) | Self::Disappeared(_) => {
                 Reason::NotPublished
             }
+            Self::OtherKind { .. } => Reason::OtherKind,
             Self::Returned(_) => Reason::Withdrawn,
             Self::Withdrawal { .. } => Reason::NotPublished,
             Self::RootVersion { .. } | Self::NotOurKeys(_) | Self::Changed(_) => Reason::MetadataForged,

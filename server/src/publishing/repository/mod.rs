@@ -25,6 +25,7 @@ pub use error::RepositoryError;
 
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
+    manifest::Kind,
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::{ReleaseList, TrustError, TrustStore, Versions};
@@ -96,6 +97,8 @@ pub struct ArtifactSummary {
     pub size: u64,
     /// The BLAKE3 hash.
     pub digest: Digest,
+    /// The kind of the file.
+    pub kind: Kind,
 }
 
 /// How far the clock may be set back before signatures are made again (seconds).
@@ -131,6 +134,7 @@ impl ReleaseSummary {
             platform: artifact.platform.clone(),
             size: artifact.size,
             digest: artifact.digest,
+            kind: artifact.install.kind,
         };
         Self {
             package: manifest.package.clone(),

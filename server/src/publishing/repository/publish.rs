@@ -1,8 +1,9 @@
 //! Changes to the repository: registers roots, publishes and withdraws releases, renews signatures.
 
-use super::{Repository, RepositoryError, SignedSet, TargetsList};
+use super::{ReleaseSummary, Repository, RepositoryError, SignedSet, TargetsList};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
+    manifest::KindHistory,
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::{ReleaseList, TrustError, TrustStore};
@@ -81,6 +82,7 @@ impl Repository {
             return Err(refused(TrustError::BelowFloor { package, sequence, floor }));
         }
         self.check_successor(&offered, targets, Some(&name))?;
+        self.check_kinds(&parsed, &offered)?;
         // Also compared with withdrawn releases: machines may have seen them.
         match self.releases.get(&name) {
             Some(known) if known.manifest != Digest::of(manifest.as_bytes()) => Err(RepositoryError::Changed(name)),
@@ -226,6 +228,35 @@ impl Repository {
             Some(name) => Err(RepositoryError::UnknownTarget(name.clone())),
             None => Ok(()),
         }
+    }
+    /// Compares the kinds of a new release with those of the releases that stay listed: machines do not replace an archive
+    /// by a deb, or the reverse.
+    fn check_kinds(&self, new: &Manifest, offered: &ReleaseList) -> Result<(), RepositoryError> {
+        let is_listed =
+            |name: &String| self.list.as_ref().is_some_and(|list| list.published.targets.contains_key(name));
+        // It may have been published before this was checked.
+        if is_listed(&new.target_name()) {
+            return Ok(());
+        }
+        let stays = |name: &String| is_listed(name) && offered.targets.contains_key(name);
+        let mut earlier: Vec<&ReleaseSummary> = self
+            .releases
+            .iter()
+            .filter(|(name, release)| release.package == new.package && stays(name))
+            .map(|(_, release)| release)
+            .collect();
+        earlier.sort_by_key(|release| std::cmp::Reverse(release.sequence));
+        let mut history = KindHistory::new(new);
+        for release in earlier {
+            let kinds = release.artifacts.iter().map(|artifact| (artifact.platform.clone(), artifact.kind)).collect();
+            history.compare(&kinds).map_err(|change| RepositoryError::OtherKind {
+                package: release.package.clone(),
+                version: release.version.clone(),
+                sequence: release.sequence,
+                change,
+            })?;
+        }
+        Ok(())
     }
     /// Signs snapshot and timestamp over a list, with versions above the last ones, and verifies the set as a machine
     /// would.

@@ -4,6 +4,7 @@
 use super::{Repository, RepositoryError};
 use banyan_proto::{
     Digest, Manifest, Reason, SigningKey, UnixSeconds,
+    manifest::Kind,
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::{TrustError, TrustStore, fixture::manifest};
@@ -212,6 +213,30 @@ fn a_newer_root_follows_the_old_one_and_keeps_the_releases_trusted() {
     let reopened = Repository::open(folder.path(), NOW).unwrap();
     assert_eq!(reopened.newest_root(), repository.newest_root());
     check_as_machine(&machine, &reopened.proof("hello", 1).unwrap(), NOW).unwrap();
+}
+
+#[test]
+fn a_deb_does_not_follow_an_archive_of_its_name_while_that_is_published() {
+    let (_folder, mut repository, mut publisher, _) = world();
+    let deb = |package, sequence| {
+        let mut release = manifest(package, sequence, 0);
+        release.artifacts[0].install.kind = Kind::Deb;
+        release
+    };
+    publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
+    publish(&mut repository, &mut publisher, &deb("other", 1)).unwrap();
+    let (targets, text) = publisher.release(&deb("hello", 2));
+    let error = repository.examine(&targets, &text, NOW).unwrap_err();
+    assert!(matches!(&error, RepositoryError::OtherKind { sequence: 1, .. }), "{error}");
+    assert!(error.reason() == Reason::OtherKind && error.is_callers_fault());
+    assert!(error.to_string().contains("hello 1.1 (sequence 1) has kind archive for any"), "{error}");
+    // The list that adds it can withdraw the archive.
+    publisher.version -= 1;
+    publisher.manifests.remove("hello/2.json");
+    publisher.withdraw("hello/1.json");
+    publish(&mut repository, &mut publisher, &deb("hello", 2)).unwrap();
+    let error = publish(&mut repository, &mut publisher, &manifest("hello", 3, 0)).unwrap_err();
+    assert!(matches!(error, RepositoryError::OtherKind { sequence: 2, .. }), "{error}");
 }
 
 #[test]

@@ -33,6 +33,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Returns the folder of a package of which a version is installed as an archive.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn installed_folder(package: &str, layout: &Layout) -> Result<Option<PathBuf>, InstallError> {
+    let folders = ArchiveMethod::new(layout).package_folders(package);
+    match folders.current() {
+        Ok(current) => Ok(current.filter(|current| folders.version(current).is_dir()).map(|_| folders.package)),
+        // What is there did not come from an archive.
+        Err(error) if error.reason() == Reason::PlaceTaken => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The install method for archives.
 pub(crate) struct ArchiveMethod {
     packages: PathBuf,

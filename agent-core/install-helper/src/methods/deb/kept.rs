@@ -35,6 +35,22 @@ impl KeptDebs {
         self.kept.join(file_name(package)).is_file()
     }
 
+    /// Whether any deb of this package came through Banyan.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(crate) fn has_any(&self, package: &str) -> Result<bool, InstallError> {
+        let context = || format!("reading {}", self.kept.display());
+        let ours = format!("{package}_");
+        for file in fs::read_dir(&self.kept).context(context)? {
+            let name = file.context(context)?.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(&ours)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the deb of exactly this version that came through Banyan, unless other content of the version was
     /// installed since.
     pub(crate) fn kept(&self, package: &Package, database: &Database) -> Option<PathBuf> {

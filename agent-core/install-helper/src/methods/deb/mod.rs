@@ -70,6 +70,19 @@ use std::{
     time::Duration,
 };
 
+/// Returns the installed version of a package of which a deb came through Banyan.
+///
+/// # Errors
+/// When dpkg's database cannot be read.
+pub(super) fn installed_through_banyan(package: &str, layout: &Layout) -> Result<Option<String>, InstallError> {
+    if !KeptDebs::new(layout).has_any(package)? {
+        return Ok(None);
+    }
+    let database = Database::read(layout.root())?;
+    let mut installed = database.packages.into_iter().filter(|found| found.name == package && found.status.has_files());
+    Ok(installed.next().map(|found| found.version))
+}
+
 /// The install method for debs.
 pub(crate) struct DebMethod {
     layout: Layout,
