@@ -3,7 +3,7 @@
 use crate::{cli::Args, sys};
 use anyhow::Context;
 use banyan_local_api::secure_directory::{self, GroupAccess};
-use banyan_proto::text;
+use banyan_proto::{arguments, text};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -39,8 +39,11 @@ pub(crate) struct Folders {
 impl Folders {
     /// Creates the folders that are missing.
     pub(crate) fn create(args: &Args) -> anyhow::Result<Self> {
+        // The install helper gets the path as its argument, whatever the working folder and links are called.
+        arguments::check_path("--data", &std::path::absolute(&args.data).context("cannot resolve the --data folder")?)?;
         let data = secure_directory::ensure_private(&args.data, 0o711, GroupAccess::OwnPrimary)
             .map_err(|error| FolderError::new(&args.data, error))?;
+        arguments::check_path("the folder that --data leads to", &data)?;
         let content = data.join("content");
         // Other users may pass through to the programs that the install helper keeps below, but may not list anything.
         let create =

@@ -2,6 +2,7 @@
 
 use crate::{database::Database, sys};
 use anyhow::Context;
+use banyan_proto::arguments;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -24,6 +25,7 @@ fn create_open(path: &Path) -> io::Result<()> {
 /// When the folder cannot be created, or the database fails.
 pub(crate) fn prepare(database: &Database, root: &Path) -> anyhow::Result<PathBuf> {
     let path = std::path::absolute(root).context("cannot resolve the --install-root folder")?;
+    arguments::check_path("--install-root", &path)?;
     let is_known = database.load::<PathBuf>(RECORD)?.is_some_and(|known| known == path);
     if !is_known {
         create_open(&path).with_context(|| format!("cannot create the folder {} (--install-root)", path.display()))?;
@@ -32,11 +34,15 @@ pub(crate) fn prepare(database: &Database, root: &Path) -> anyhow::Result<PathBu
         }
     }
     match path.canonicalize() {
+        Ok(found) => {
+            arguments::check_path("the folder that --install-root leads to", &found)?;
+            Ok(found)
+        }
         Err(error) if is_known => {
             warn!("cannot reach the install root {}: {error}; nothing is installed until it is back", path.display());
             Ok(path)
         }
-        found => found.context("cannot resolve the --install-root folder"),
+        Err(error) => Err(error).context("cannot resolve the --install-root folder"),
     }
 }
 

@@ -5,8 +5,9 @@ use crate::{
     restore::{RaisedEpoch, raise_epoch},
     start::{Settings, StartError, start},
 };
-use banyan_proto::Address;
+use banyan_proto::{Address, arguments};
 use banyan_wire::{listen, logging, socket::Keepalive};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Run the server: registry of machines, releases and deployments
@@ -17,7 +18,7 @@ pub struct Args {
     #[command(subcommand)]
     pub verb: Option<Verb>,
     /// Data folder, created at the first start with CA, keys and admin.toml
-    #[arg(long, value_name = "DIR", env = "BANYAN_SERVER_DATA", required = true)]
+    #[arg(long, value_name = "DIR", env = "BANYAN_SERVER_DATA", required = true, value_parser = data_folder())]
     pub data: Option<PathBuf>,
     /// Address and port to listen on
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7700", value_parser = listen::parse)]
@@ -61,8 +62,13 @@ pub enum Verb {
 #[derive(Debug, Clone, clap::Args)]
 pub struct StoppedServerArgs {
     /// Data folder of the server
-    #[arg(long, value_name = "DIR", env = "BANYAN_SERVER_DATA")]
+    #[arg(long, value_name = "DIR", env = "BANYAN_SERVER_DATA", value_parser = data_folder())]
     pub data: PathBuf,
+}
+
+/// Returns the parser of the data folder, which a variable can name, too.
+fn data_folder() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| arguments::into_path(path.into()))
 }
 
 /// Runs the given command. Without one, runs the server until Ctrl-C or SIGTERM.

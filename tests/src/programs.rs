@@ -37,6 +37,12 @@ pub fn agent() -> Command {
     program("banyan-agent")
 }
 
+/// Returns a command for the server, the program that real servers run.
+#[must_use]
+pub fn server() -> Command {
+    program("banyan-server")
+}
+
 /// Returns a command whose environment holds nothing of the person who runs the tests: no locale, proxies, folders or
 /// profile.
 fn program(name: &str) -> Command {

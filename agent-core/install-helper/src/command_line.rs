@@ -4,7 +4,7 @@
 //! request. A caller who could choose the folder could supply another trust record.
 
 use crate::{protocol::HelperRequest, storage::layout::HelperFolders, sys};
-use banyan_proto::{FormatError, format, join::JoinCode, limits, text};
+use banyan_proto::{FormatError, arguments, format, join::JoinCode, limits, text};
 use std::{
     ffi::OsString,
     io::{self, Read},
@@ -26,6 +26,8 @@ pub(crate) enum UsageError {
     GivenTwice { option: &'static str },
     #[error("{option} {path:?} must be an absolute path, because the caller chooses the working folder")]
     Relative { option: &'static str, path: PathBuf },
+    #[error(transparent)]
+    NotUtf8(#[from] arguments::NotUtf8),
     #[error(transparent)]
     JoinCode(#[from] banyan_proto::join::JoinCodeError),
     #[error("could not read the {what} {}: {}", path.display(), text::system_error(source))]
@@ -79,6 +81,7 @@ impl Arguments {
     pub(crate) fn folders(&self) -> Result<HelperFolders, UsageError> {
         let absolute = |option, path: &OsString| {
             let path = PathBuf::from(path);
+            arguments::check_path(option, &path)?;
             if path.is_absolute() { Ok(path) } else { Err(UsageError::Relative { option, path }) }
         };
         let data = absolute("--data", self.data.as_ref().ok_or(UsageError::Usage)?)?;

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod admin;
 pub mod api;
+pub mod arguments;
 pub mod code;
 pub mod format;
 pub mod frame;

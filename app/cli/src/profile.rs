@@ -2,7 +2,7 @@
 //! secret.
 
 use crate::output::{Advice, Exit};
-use banyan_proto::admin::Profile;
+use banyan_proto::{admin::Profile, arguments};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::{
     io::Write as _,
@@ -15,7 +15,7 @@ pub(crate) struct ProfileArg {
     /// Administrator's profile, the server's admin.toml
     /// [default: profile.toml in your configuration folder]
     #[arg(long, value_name = "FILE", env = "BANYAN_PROFILE", global = true, help_heading = "Global options",
-        value_parser = OsStringValueParser::new().map(PathBuf::from))]
+        value_parser = OsStringValueParser::new().try_map(arguments::into_path))]
     pub(crate) profile: Option<PathBuf>,
 }
 
@@ -28,6 +28,9 @@ pub(crate) enum ProfileError {
     /// No profile was given, and this user has no home folder, so no configuration folder.
     #[error("no profile was given and this user has no configuration folder")]
     NoConfigFolder,
+    /// The configuration folder's path is not text.
+    #[error(transparent)]
+    NotUtf8(#[from] arguments::NotUtf8),
     /// The file cannot be read or written.
     #[error("cannot read or write the profile {}", .0.display())]
     Io(PathBuf, #[source] std::io::Error),
@@ -43,7 +46,9 @@ impl Advice for ProfileError {
                 "pass --profile with the server's admin.toml, or copy that file to {}; `banyan server` writes it at its first start",
                 path.display()
             ),
-            Self::NoConfigFolder => "pass --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
+            Self::NoConfigFolder | Self::NotUtf8(_) => {
+                "pass --profile with the server's admin.toml, or set BANYAN_PROFILE".into()
+            }
             Self::Io(_, error) => error.next_step(),
             Self::Malformed(..) => "copy admin.toml from the server's data folder again".into(),
         }
@@ -60,7 +65,9 @@ pub(crate) fn locate(given: &ProfileArg) -> Result<PathBuf, ProfileError> {
         return Ok(path.clone());
     }
     let folders = directories::ProjectDirs::from("", "", "banyan").ok_or(ProfileError::NoConfigFolder)?;
-    Ok(folders.config_dir().join("profile.toml"))
+    let path = folders.config_dir().join("profile.toml");
+    arguments::check_path("the path of the profile in your configuration folder", &path)?;
+    Ok(path)
 }
 
 /// Returns whether a profile was given. An empty `BANYAN_PROFILE` counts as unset.

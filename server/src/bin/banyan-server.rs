@@ -1,8 +1,12 @@
 //! The program `banyan-server`: runs the server without the rest of the command line.
 
+use banyan_proto::arguments;
 use banyan_wire::{file_size, logging};
 use clap::Parser;
 use std::process::ExitCode;
+
+/// Exit code of an invalid command line.
+const USAGE: u8 = 2;
 
 /// Banyan's network management server
 #[derive(Parser)]
@@ -14,6 +18,10 @@ struct Cli {
 
 fn main() -> ExitCode {
     file_size::fail_beyond_limit();
+    if let Err(error) = arguments::check_arguments(std::env::args_os().skip(1)) {
+        logging::print_error(&format!("banyan-server: {error}"));
+        return ExitCode::from(USAGE);
+    }
     let cli = Cli::parse();
     logging::start();
     let ran = tokio::runtime::Builder::new_multi_thread()

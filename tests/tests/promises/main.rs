@@ -26,6 +26,7 @@ mod mock_system_bus;
 mod networks_change;
 mod non_sharing_machine_is_bypassed;
 mod offline_machine_catches_up;
+mod paths_that_are_not_text;
 mod power_cut_during_a_deb;
 mod publisher_keys_are_rotated;
 mod releases_published_at_once;

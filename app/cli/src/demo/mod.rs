@@ -17,6 +17,7 @@ use crate::{
     output::{Exit, Failure, WithContext as _, print_note, sanitise},
     platform,
 };
+use banyan_proto::arguments;
 use processes::{DemoProcesses, UnexpectedExit};
 use std::path::Path;
 
@@ -39,6 +40,10 @@ const LOG_LINES: usize = 20;
 pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
     let folder =
         tempfile::Builder::new().prefix("banyan-demo-").tempdir().with_context(|| "make a temporary folder".into())?;
+    arguments::check_path("the folder for temporary files", folder.path()).map_err(|error| {
+        let next = "pass another folder for temporary files: `TMPDIR=FOLDER banyan demo`";
+        Failure::new("run the demo", error.to_string(), next)
+    })?;
     if platform::forbids_programs(folder.path()) {
         let place = std::env::temp_dir();
         return Err(Failure::new(
