@@ -3,7 +3,7 @@
 use crate::sys;
 use banyan_proto::{Address, size::format_size};
 use banyan_schedule::DiskSpace;
-use banyan_wire::{interfaces, lookup::Names};
+use banyan_wire::{file_room, interfaces, lookup::Names};
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -39,8 +39,11 @@ pub(crate) fn stored_bytes(file: &Path) -> u64 {
 /// Checks that an artifact of this many bytes fits on the disk that contains a folder.
 ///
 /// # Errors
-/// The explanation for people, with the place, and the bytes needed and free.
+/// The explanation for people, with the place, and the bytes or files needed and free.
 pub(crate) fn check_free_space(folder: &Path, bytes: u64) -> Result<(), String> {
+    if let Some(missing) = file_room::describe_missing(folder) {
+        return Err(missing);
+    }
     let Some(DiskSpace { free, size }) = disk_space(folder) else { return Ok(()) };
     let needed = bytes.saturating_add(FREE_DISK_FLOOR.min(size / 10));
     if free >= needed {

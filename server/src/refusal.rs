@@ -7,7 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use banyan_proto::{Reason, api::ApiError};
-use banyan_wire::rare_log::RareLog;
+use banyan_wire::{file_room, rare_log::RareLog};
+use std::path::Path;
 use tracing::error;
 
 /// An error response.
@@ -46,13 +47,16 @@ impl Refusal {
     pub(crate) fn too_many_requests() -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::TooManyRequests, Reason::TooManyRequests.for_admin().what)
     }
-    /// The server's disk is full (507).
-    pub(crate) fn disk_full() -> Self {
+    /// The server's disk is full (507). It can lack free inodes, which the file or folder shows, if it is known.
+    pub(crate) fn disk_full(at: Option<&Path>) -> Self {
         static FULL: RareLog = RareLog::each_minute();
+        let detail = match at.and_then(file_room::describe_missing) {
+            Some(missing) => format!("the server's disk is full: {missing}"),
+            None => "the server's disk is full; free some space for its data folder".to_owned(),
+        };
         if let Some(more) = FULL.due() {
-            error!(more, "a request failed: the server's disk is full; free some space for its data folder");
+            error!(more, "a request failed: {detail}");
         }
-        let detail = "the server's disk is full; free some space for its data folder";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, Reason::ServerDiskFull, detail)
     }
     /// An internal error (500). The response gives no details; the log does.
@@ -71,6 +75,6 @@ impl IntoResponse for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        if error.is_disk_full() { Self::disk_full() } else { Self::internal(&error) }
+        if error.is_disk_full() { Self::disk_full(None) } else { Self::internal(&error) }
     }
 }

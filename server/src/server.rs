@@ -71,14 +71,15 @@ impl Server {
     pub(crate) async fn check_storage(&self) -> Result<(), Refusal> {
         self.orders.store.check_writable().await?;
         // The database writes to room that it has already, so it can succeed on a full disk.
-        let path = self.orders.artifacts.folder().join("trial");
+        let folder = self.orders.artifacts.folder();
+        let path = folder.join("trial");
         let trial = tokio::task::spawn_blocking(move || {
             let written = fs::write(&path, [1; TRIAL_BYTES]);
             drop(fs::remove_file(&path));
             written
         });
         match trial.await.map_err(|error| Refusal::internal(&error))? {
-            Err(error) if private_files::is_disk_full(&error) => Err(Refusal::disk_full()),
+            Err(error) if private_files::is_disk_full(&error) => Err(Refusal::disk_full(Some(folder))),
             written => written.map_err(|error| Refusal::internal(&error)),
         }
     }

@@ -25,6 +25,15 @@ impl TestMount {
         let options = format!("size={megabytes}m,mode=700");
         Self::mount(at, None, &["-t", "tmpfs", "-o", &options, "tmpfs"])
     }
+    /// Mounts an empty disk that holds at most this many files.
+    ///
+    /// # Panics
+    /// When mounting fails.
+    #[must_use]
+    pub fn tmpfs_of_files(at: &Path, megabytes: u32, files: u32) -> Option<Self> {
+        let options = format!("size={megabytes}m,nr_inodes={files},mode=700");
+        Self::mount(at, None, &["-t", "tmpfs", "-o", &options, "tmpfs"])
+    }
     /// Mounts a disk at a folder that keeps its content while it is detached.
     ///
     /// # Panics
@@ -66,6 +75,19 @@ impl TestMount {
     pub fn attach(&self) {
         let disk = self.disk.as_ref().and_then(|disk| disk.to_str()).expect("the disk is detachable");
         run("mount", &["--bind", disk], &self.at);
+    }
+    /// Takes every free inode of the disk. Returns the folder of the files, which gives them back when it is deleted.
+    ///
+    /// # Panics
+    /// When the disk has no free inode for the folder.
+    #[must_use]
+    pub fn use_up_files(&self) -> PathBuf {
+        let folder = self.at.join("fillers");
+        fs::create_dir_all(&folder).expect("the folder can be created");
+        let taken = fs::read_dir(&folder).expect("the folder can be read").count();
+        let full = (taken..).find_map(|number| fs::File::create(folder.join(number.to_string())).err());
+        assert_eq!(full.map(|error| error.kind()), Some(std::io::ErrorKind::StorageFull));
+        folder
     }
     /// Fills the disk until this many bytes are free. Returns the file, which gives the space back when it is deleted.
     ///

@@ -309,18 +309,11 @@ impl<'a> InstallEngine<'a> {
     }
 
     fn check_space(&self) -> Result<InstallState, InstallError> {
-        free_space::require(
-            self.disks,
-            self.layout.data(),
-            self.job.release.size,
-            "the install helper's copy of the artifact",
-        )?;
-        free_space::require(
-            self.disks,
-            &self.method()?.target_folder(),
-            self.job.release.spec.needs_bytes,
-            "the release",
-        )?;
+        let of = |folder: &Path, bytes, files| [RoomNeed { folder: folder.to_owned(), bytes, files }];
+        let copy = of(self.layout.data(), self.job.release.size, free_space::OWN_FILES);
+        free_space::require_all(self.disks, &copy, "the install helper's copy of the artifact")?;
+        let unpacked = of(&self.method()?.target_folder(), self.job.release.spec.needs_bytes, 0);
+        free_space::require_all(self.disks, &unpacked, "the release")?;
         probe::check_place(&self.job.release, &self.method()?.target_folder())?;
         Ok(InstallState::Stage)
     }

@@ -15,7 +15,7 @@ use crate::{
     protocol::{HelperRequest, InstallJob, InstallResult, Outcome, StandaloneJob, TrustAnswer},
     standalone,
     storage::{
-        free_space::RealDisks,
+        free_space::{self, RealDisks},
         layout::{HelperFolders, Layout},
     },
     sys,
@@ -115,19 +115,30 @@ fn install_standalone(folders: &HelperFolders, job: &StandaloneJob) -> InstallRe
     let result = artifact_from_stdin().and_then(|artifact| {
         standalone::install(folders, job, artifact, sys::has_privileges(), UnixSeconds::now(), &RealDisks)
     });
-    result.unwrap_or_else(|error| InstallResult { outcome: error.to_outcome(true), output: String::new() })
+    explain(
+        folders,
+        result.unwrap_or_else(|error| InstallResult { outcome: error.to_outcome(true), output: String::new() }),
+    )
+}
+
+/// Says of a full disk whether it lacks space or files.
+fn explain(folders: &HelperFolders, result: InstallResult) -> InstallResult {
+    let InstallResult { outcome, output } = result;
+    let outcome = free_space::explain_full_disk(&RealDisks, [&folders.data, &folders.root], outcome);
+    InstallResult { outcome, output }
 }
 
 fn install(folders: &HelperFolders, job: &InstallJob) -> InstallResult {
     let opened = artifact_from_stdin()
         .and_then(|artifact| InstallEngine::open(folders, job, artifact, UnixSeconds::now(), &RealDisks));
-    match opened {
+    let result = match opened {
         Err(error) => InstallResult { outcome: error.to_outcome(true), output: String::new() },
         Ok(mut engine) => {
             let outcome = engine.run();
             InstallResult { outcome, output: engine.log.tail() }
         }
-    }
+    };
+    explain(folders, result)
 }
 
 fn artifact_from_stdin() -> Result<File, InstallError> {

@@ -9,6 +9,7 @@ use crate::{
     order::{Allowance, Spread, Window},
     schedule::Policy,
     signed::KeyRing,
+    size::FileRoom,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub struct Info {
     /// Free space on the disk of the server's data folder (bytes). Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// How many files that disk can hold; `None` without a limit. Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_room: Option<FileRoom>,
     /// Why the server cannot store anything at present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_fault: Option<Reason>,

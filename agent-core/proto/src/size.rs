@@ -1,4 +1,6 @@
-//! The one way in which every program of Banyan writes an amount of data.
+//! The one way in which every program of Banyan writes an amount of data, and that a file system can hold no more files.
+
+use serde::{Deserialize, Serialize};
 
 const UNITS: [(u64, &str); 4] = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
 
@@ -15,6 +17,35 @@ pub fn format_size(bytes: u64) -> String {
         format!("{}.{} {name}", tenths / 10, tenths % 10)
     } else {
         format!("{} {name}", (u128::from(bytes) + u128::from(unit) / 2) / u128::from(unit))
+    }
+}
+
+/// How many files a file system can hold. Many have a fixed number of inodes, one for each file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRoom {
+    /// How many more files can be created.
+    pub free: u64,
+    /// How many it can hold in all.
+    pub all: u64,
+}
+
+impl FileRoom {
+    /// With fewer free inodes than this, Banyan cannot work: each step needs a few files of its own.
+    const LEAST: u64 = 8;
+
+    /// Returns whether hardly any file can be created, however much space is free.
+    #[must_use]
+    pub fn is_used_up(self) -> bool {
+        self.free < Self::LEAST
+    }
+    /// Says so about a place, with what to do.
+    #[must_use]
+    pub fn describe(self, place: &str) -> String {
+        let Self { free, all } = self;
+        format!(
+            "the file system of {place} has {free} free inodes of {all}, so it can hold no more files, however much space \
+             is free; delete files that are not needed there"
+        )
     }
 }
 

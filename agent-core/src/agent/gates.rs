@@ -10,13 +10,14 @@ use crate::{
     },
 };
 use banyan_proto::{
-    OrderId,
+    OrderId, Reason,
+    api::Event,
     schedule::{By, Gate, GiveWay, Why},
     size::format_size,
 };
 use banyan_schedule::DiskSpace;
 use banyan_swarm::io::{Input, OrderInput};
-use banyan_wire::lock::lock;
+use banyan_wire::{file_room, lock::lock};
 use std::sync::{Arc, Mutex};
 
 /// The gates of receiving, installing and forwarding.
@@ -88,6 +89,9 @@ impl Gates {
     /// much is needed.
     pub(super) fn describe_full_disk(&self, active: &ActiveOrder) -> String {
         let inputs = self.schedule.inputs();
+        if let Some(missing) = file_room::describe_missing(self.schedule.content_folder()) {
+            return missing;
+        }
         let place = self.schedule.content_folder().display();
         let verdict = inputs.verdict(active, &self.schedule.notes(active));
         match verdict.receive {
@@ -113,6 +117,21 @@ impl Gates {
                     None => format!("{wanted}, which is full"),
                 }
             }
+        }
+    }
+    /// Adds to a report about a full disk that the disk has no free inodes, if that is so.
+    pub(super) fn explain_full_disk(&self, event: Event) -> Event {
+        match event {
+            Event::Waits { reason: Reason::DiskFull, detail } => {
+                let missing = file_room::describe_missing(self.schedule.content_folder());
+                let detail = match missing {
+                    Some(missing) if detail.is_empty() => missing,
+                    Some(missing) if !detail.contains("inodes") => format!("{detail}; {missing}"),
+                    Some(_) | None => detail,
+                };
+                Event::Waits { reason: Reason::DiskFull, detail }
+            }
+            other => other,
         }
     }
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.

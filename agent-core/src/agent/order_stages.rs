@@ -93,6 +93,7 @@ impl Agent {
         Some(format!("{error}; {}", clocks.detail))
     }
     pub(super) fn report(&self, order: OrderId, event: Event) {
+        let event = self.gates.explain_full_disk(event);
         if let Some(active) = self.orders.get(order) {
             self.user.history.record_event(order, &active.order.package, &active.description.version, &event);
             if active.order.spread == Spread::AfterInstall && ends_withholding(&event) && active.verified().is_ok() {

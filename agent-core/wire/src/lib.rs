@@ -15,7 +15,8 @@
 //! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
 //! | `frame_limits` | what a peer may make this machine keep and do |
 //! | `chunk_log` | the log of every chunk, off by default |
-//! | [`open_files`], [`rare_log`], [`logging`] | the limit of open files; messages logged once a minute; the log |
+//! | [`open_files`], [`file_size`], [`file_room`] | limits of the system: open files, sizes and numbers of files |
+//! | [`rare_log`], [`logging`] | messages logged once a minute; the log |
 //! | [`listen`], [`lookup`], [`interfaces`] | listening; looking up and dialling names; this machine's addresses |
 //! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 //! | `sys` | what differs by operating system |
@@ -24,6 +25,7 @@ pub mod bandwidth_yield;
 mod chunk_log;
 pub mod connection;
 pub mod content;
+pub mod file_room;
 pub mod file_size;
 pub mod forward;
 mod frame_limits;

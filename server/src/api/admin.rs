@@ -91,6 +91,7 @@ async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> 
         now: Some(UnixSeconds::now()),
         unconfirmed_clock: server.clock.unconfirmed(),
         free_bytes: server.uploads.free_bytes(),
+        file_room: server.uploads.file_room(),
         storage_fault: server.check_storage().await.err().map(|refusal| refusal.error.reason),
     }))
 }

@@ -19,10 +19,13 @@ impl From<RepositoryError> for Refusal {
     fn from(error: RepositoryError) -> Self {
         if error.is_callers_fault() {
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.reason(), error.to_string())
-        } else if matches!(&error, RepositoryError::Disk { source, .. } if private_files::is_disk_full(source)) {
-            Self::disk_full()
         } else {
-            Self::internal(&error)
+            match &error {
+                RepositoryError::Disk { source, path, .. } if private_files::is_disk_full(source) => {
+                    Self::disk_full(Some(path))
+                }
+                _ => Self::internal(&error),
+            }
         }
     }
 }

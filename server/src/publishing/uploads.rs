@@ -14,7 +14,9 @@ use banyan_proto::{
     Digest, Reason, UnixSeconds,
     admin::{Upload, UploadState},
     limits,
+    size::FileRoom,
 };
+use banyan_wire::file_room;
 use http_body_util::BodyExt as _;
 use std::{
     collections::{HashMap, HashSet},
@@ -84,7 +86,7 @@ impl ActiveUpload {
         if private_files::is_disk_full(error) {
             self.discard();
             self.uploads.keep_interrupted(0);
-            return Refusal::disk_full();
+            return Refusal::disk_full(Some(self.uploads.artifacts.folder()));
         }
         if error.kind() == io::ErrorKind::FileTooLarge {
             let detail = "the server may not write a file of this size";
@@ -120,6 +122,10 @@ impl Uploads {
     /// Returns the free space (bytes) on the disk that uploads go to; `None` when it is unknown.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         fs4::available_space(self.artifacts.folder()).ok()
+    }
+    /// Returns how many files that disk can hold; `None` when that has no limit or is unknown.
+    pub(crate) fn file_room(&self) -> Option<FileRoom> {
+        file_room::file_room(self.artifacts.folder())
     }
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<AtomicU64>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,6 +11,10 @@ use banyan_wire::{listen, tls::IdentityError};
 use std::{io, net::SocketAddr, path::PathBuf};
 
 impl StartError {
+    /// Returns whether the database could not create one of its files, as on a disk without free inodes.
+    pub(crate) fn may_lack_files(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_file_not_created())
+    }
     /// Returns whether the disk is full, so that a start can succeed once there is room.
     pub(crate) fn is_disk_full(&self) -> bool {
         match self {

@@ -15,6 +15,7 @@ use addresses::{AnnouncedAddresses, reachable_addresses};
 use banyan_proto::{Address, MachineId, UnixSeconds, limits};
 use banyan_swarm::Config;
 use banyan_wire::{
+    file_room,
     node::{self, NodeConfig},
     open_files,
     rare_log::RareLog,
@@ -145,10 +146,13 @@ async fn open_data(
 ) -> Result<OpenedData, StartError> {
     static FULL: RareLog = RareLog::each_minute();
     loop {
-        match OpenedData::open(data, keys.to_owned(), now).await {
-            Err(error) if error.is_disk_full() => {
+        let opened = OpenedData::open(data, keys.to_owned(), now).await;
+        let missing = file_room::describe_missing(data);
+        match opened {
+            Err(error) if error.is_disk_full() || (missing.is_some() && error.may_lack_files()) => {
                 if let Some(more) = FULL.due() {
-                    error!(more, "the server's disk is full; free some space for {}: {error}", data.display());
+                    let what = missing.unwrap_or_else(|| format!("free some space for {}", data.display()));
+                    error!(more, "the server's disk is full; {what}: {error}");
                 }
                 if !reserve.use_up() {
                     tokio::time::sleep(WAIT_FOR_ROOM).await;

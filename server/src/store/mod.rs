@@ -38,6 +38,9 @@ use std::path::PathBuf;
 /// `SQLITE_IOERR_SHMSIZE`. Writing to a disk fails for other reasons only when it is broken.
 const SQLITE_DISK_FULL: &[&str] = &["13", "778", "4618", "4874"];
 
+/// What SQLite answers when it cannot create or open a file.
+const SQLITE_CANTOPEN: u32 = 14;
+
 /// What SQLite answers for a damaged database, and for a file that is none.
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_NOTADB: u32 = 26;
@@ -84,12 +87,19 @@ impl StoreError {
             _ => false,
         }
     }
+    /// Returns the kind of SQLite's error: the lowest byte. The others say where it was noticed.
+    fn kind(&self) -> Option<u32> {
+        let Some(sqlx::Error::Database(error)) = self.of_database() else { return None };
+        error.code()?.parse::<u32>().ok().map(|code| code & 0xff)
+    }
+    /// Returns whether SQLite could not create or open a file.
+    pub(crate) fn is_file_not_created(&self) -> bool {
+        self.kind() == Some(SQLITE_CANTOPEN)
+    }
     /// Returns what SQLite says about a file that is not a whole database.
     fn damage(&self) -> Option<&str> {
         let Some(sqlx::Error::Database(error)) = self.of_database() else { return None };
-        // The lowest byte is the kind of error; the others say where it was noticed.
-        let kind = error.code()?.parse::<u32>().ok()? & 0xff;
-        [SQLITE_CORRUPT, SQLITE_NOTADB].contains(&kind).then(|| error.message())
+        [SQLITE_CORRUPT, SQLITE_NOTADB].contains(&self.kind()?).then(|| error.message())
     }
 }
 

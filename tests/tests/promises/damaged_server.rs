@@ -6,7 +6,8 @@ use banyan_proto::{
     admin::{DeploymentState, DeploymentStatus},
 };
 use banyan_tests::{
-    TestNetwork, programs,
+    TestNetwork,
+    programs::{self, Service},
     test_mount::TestMount,
     test_package::{self, Behaviour},
 };
@@ -31,6 +32,45 @@ fn fail(mut command: Command) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{command:?} must fail: {said}");
     said
+}
+
+#[test]
+fn a_disk_without_free_inodes_is_named_by_the_server_and_doctor() {
+    let mut disk = None;
+    let mut network = TestNetwork::start_with(0, |folder| {
+        disk = TestMount::tmpfs_of_files(&folder.join("server"), 100, 300);
+        Vec::new()
+    });
+    let Some(disk) = disk else { return };
+    let release = network.write_package("hello", "1.0", 1_000_000, Behaviour::Works);
+    let keys = network.path("keys");
+    let publish = ["publish", release.as_str(), "--key", keys.as_str()];
+    let _fillers = disk.use_up_files();
+    let said = fail(network.command(&publish));
+    let place = network.path("server");
+    assert!(said.contains("server-disk-full") && said.contains("has 0 free inodes of 300"), "{said}");
+    assert!(said.contains(&place), "{said}");
+    let doctor = network.command(&["doctor"]).output().expect("banyan can be run");
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(!doctor.status.success() && said.contains("has 0 free inodes of 300"), "{said}");
+
+    // A stopped server leaves no log of its database, and cannot create one.
+    let listen = network.profile().servers[0].to_string();
+    network.stop_server();
+    drop(fs::remove_file(Path::new(&place).join("reserve")));
+    let fillers = disk.use_up_files();
+    let mut command = programs::server();
+    command.args(["--data", &place, "--listen", &listen]);
+    let log = network.path("waiting.log");
+    let _server = Service::start(command, Path::new(&log));
+    network.wait_until("the server says what its disk lacks", |_| {
+        fs::read_to_string(&log).is_ok_and(|log| log.contains("has 0 free inodes of 300"))
+    });
+    fs::remove_dir_all(fillers).expect("the files can be deleted");
+    network.wait_until("the server answers", |network| {
+        network.command(&["machines"]).output().is_ok_and(|output| output.status.success())
+    });
+    network.banyan(&publish);
 }
 
 #[test]

@@ -57,6 +57,27 @@ fn a_machine_with_a_small_disk_waits_only_while_the_disk_is_full() {
 }
 
 #[test]
+fn a_disk_without_free_inodes_is_named_as_such() {
+    let mut network = TestNetwork::start(0);
+    let join = network.join_code(1);
+    let which = network.place_machine(Some(join));
+    let Some(disk) = TestMount::tmpfs_of_files(&network.agents[which].data, 250, 200) else { return };
+    network.start_agent(which);
+    network.wait_until("the machine is online", |network| network.machines().iter().any(|machine| machine.online));
+    let fillers = disk.use_up_files();
+    network.publish("hello", "1.0", 1_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    let detail = wait_for_full_disk(&network, &deployment);
+    assert!(detail.contains("has 0 free inodes of 200"), "{detail}");
+    let data = network.agents[which].data.to_str().expect("the path is valid UTF-8").to_owned();
+    let doctor = network.command(&["doctor", "--data", &data]).output().expect("banyan can be run");
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(!doctor.status.success() && said.contains(&format!("{data} has 0 free inodes of 200")), "{said}");
+    std::fs::remove_dir_all(fillers).expect("the files can be deleted");
+    network.wait_for_status(&deployment, "it is installed once files can be created", is_finished);
+}
+
+#[test]
 fn a_machine_first_started_on_a_full_disk_joins_once_there_is_room() {
     let mut network = TestNetwork::start(0);
     let join = network.join_code(1);

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{InstallError, IoContext},
+    protocol::Outcome,
     sys,
 };
 use banyan_proto::{Reason, size::format_size};
@@ -42,10 +43,26 @@ pub(crate) struct RoomNeed {
     pub(crate) files: u64,
 }
 
-/// Verifies that `bytes` fit on the disk where `folder` is or will be.
-pub(crate) fn require(disks: &dyn FreeSpace, folder: &Path, bytes: u64, what_for: &str) -> Result<(), InstallError> {
-    require_all(disks, &[RoomNeed { folder: folder.to_owned(), bytes, files: 0 }], what_for)
+/// The files that a job creates in the install helper's own folder: the copy of the artifact, the journal and records.
+pub(crate) const OWN_FILES: u64 = 8;
+
+/// Adds to an outcome that the disk of one of these folders has no free inodes, if a full disk is its reason.
+pub(crate) fn explain_full_disk(disks: &dyn FreeSpace, folders: [&Path; 2], outcome: Outcome) -> Outcome {
+    let (reason, detail) = match outcome {
+        Outcome::Waits { reason: reason @ Reason::DiskFull, detail } if !detail.contains(INODES) => (reason, detail),
+        other => return other,
+    };
+    let existing = |folder: &&Path| folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(*folder).to_owned();
+    let is_out = |folder: &PathBuf| matches!(disks.free_files(folder), Ok(Some(..OWN_FILES)));
+    let detail = match folders.iter().map(existing).find(is_out) {
+        None => detail,
+        Some(folder) => format!("{detail}; the disk of {} has no {INODES}: delete files there", folder.display()),
+    };
+    Outcome::Waits { reason, detail }
 }
+
+/// What a disk lacks that can hold no more files.
+const INODES: &str = "free inodes";
 
 /// Verifies that everything fits on its disk. What goes to the same disk is counted together.
 pub(crate) fn require_all(disks: &dyn FreeSpace, needs: &[RoomNeed], what_for: &str) -> Result<(), InstallError> {
@@ -75,8 +92,8 @@ pub(crate) fn require_all(disks: &dyn FreeSpace, needs: &[RoomNeed], what_for: &
         let free = disks.free_files(&need.folder).context(|| format!("checking the free space at {place}"))?;
         if let Some(free) = free.filter(|free| *free < need.files) {
             let detail = format!(
-                "{what_for} has {} files and folders for the disk of {place}, but only {free} more can be created there, \
-                 however much room is free; remove small files that are not needed",
+                "{what_for} needs {} files and folders on the disk of {place}, but only {free} more can be created there \
+                 ({INODES}), however much space is free; delete files that are not needed",
                 need.files
             );
             return Err(InstallError::new(Reason::DiskFull, detail));

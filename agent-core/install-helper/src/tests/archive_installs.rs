@@ -300,15 +300,21 @@ fn free_space_is_checked_on_each_disk_before_the_file_is_read() {
     assert_eq!(failed_and_restored(&outcome).0, Reason::BadArtifact);
 }
 
-/// A disk with room for any number of bytes, but not of files.
-struct FewFiles(u64);
+/// Disks with room for any number of bytes, but not of files.
+struct FewFiles {
+    data: PathBuf,
+    /// On the disk of the install helper's own folder.
+    own: u64,
+    /// On the disk of the packages.
+    packages: u64,
+}
 
 impl FreeSpace for FewFiles {
     fn free_bytes(&self, _at: &Path) -> io::Result<u64> {
         Ok(u64::MAX)
     }
-    fn free_files(&self, _at: &Path) -> io::Result<Option<u64>> {
-        Ok(Some(self.0))
+    fn free_files(&self, at: &Path) -> io::Result<Option<u64>> {
+        Ok(Some(if at.starts_with(&self.data) { self.own } else { self.packages }))
     }
 }
 
@@ -317,11 +323,20 @@ fn a_disk_that_can_hold_no_more_files_is_full() {
     let machine = TestMachine::new();
     // A folder and a file.
     let release = probed("1.0", 1);
-    let outcome = machine.run(&machine.job(&release), &release, &FewFiles(1)).outcome;
-    let Outcome::Waits { reason: Reason::DiskFull, detail } = outcome else { panic!("{outcome:?}") };
-    assert!(detail.contains("has 2 files and folders") && detail.contains("only 1 more"), "{detail}");
+    let disks = |own, packages| FewFiles { data: machine.data(), own, packages };
+    let waits = |own, packages| match machine.run(&machine.job(&release), &release, &disks(own, packages)).outcome {
+        Outcome::Waits { reason: Reason::DiskFull, detail } => detail,
+        other => panic!("{other:?}"),
+    };
+    let detail = waits(u64::MAX, 1);
+    assert!(detail.contains("needs 2 files and folders") && detail.contains("only 1 more"), "{detail}");
+    assert!(detail.contains("free inodes"), "{detail}");
     machine.assert_tidy();
-    assert_eq!(machine.run(&machine.job(&release), &release, &FewFiles(2)).outcome, NEWLY_INSTALLED);
+    let detail = waits(0, u64::MAX);
+    assert!(detail.contains("copy of the artifact") && detail.contains("free inodes"), "{detail}");
+    assert!(detail.contains(machine.data().to_str().unwrap()), "{detail}");
+    machine.assert_tidy();
+    assert_eq!(machine.run(&machine.job(&release), &release, &disks(u64::MAX, 2)).outcome, NEWLY_INSTALLED);
 }
 
 #[test]

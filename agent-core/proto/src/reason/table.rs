@@ -225,10 +225,10 @@ reasons! {
         user: "only an administrator of this computer can install packages of this kind"
             => "ask the publisher for an archive instead, or ask an administrator of this computer";
     DiskFull = "disk-full", Machine,
-        admin: "there is not enough free disk space"
-            => "free some space; the update then continues automatically",
-        user: "there isn't enough free disk space"
-            => "free some space; the update then continues automatically";
+        admin: "there is not enough room on the disk, for bytes or for files"
+            => "free some space, or delete files if it has no free inodes; the update then continues automatically",
+        user: "there isn't enough room on the disk"
+            => "delete something that you don't need; the update then continues automatically";
     FileTooLarge = "file-too-large", Machine,
         admin: "the system allows no file of this size there"
             => "raise the limit (`ulimit -f`, LimitFSIZE) or use another file system; the update then continues automatically",
@@ -261,7 +261,7 @@ reasons! {
             => "ask your administrator to move it away";
     ServerDiskFull = "server-disk-full", Server,
         admin: "the server's disk is full"
-            => "free some space on the server; it then continues automatically",
+            => "make room on the server's disk; it then continues automatically",
         user: "the server has no room left"
             => "nothing to do: Banyan will continue once your administrator has made room";
     ServerFileDamaged = "server-file-damaged", Server,

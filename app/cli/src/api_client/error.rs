@@ -95,7 +95,7 @@ impl Advice for ApiClientError {
             }
             // The table's advice is for machines, which try again by themselves. A command has ended.
             Self::Refused(error) if error.reason == Reason::ServerDiskFull => {
-                "free some space on the server, then run the command again".into()
+                "make room on the server's disk, then run the command again".into()
             }
             Self::Refused(error) => error.reason.for_admin().advice.into(),
             Self::MalformedResponse(_) => "compare the versions: `banyan --version` here and on the server".into(),

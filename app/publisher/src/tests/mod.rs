@@ -38,6 +38,7 @@ fn info(repository: &Repository) -> Info {
         now: None,
         unconfirmed_clock: None,
         free_bytes: None,
+        file_room: None,
         storage_fault: None,
     }
 }
@@ -337,8 +338,11 @@ fn bare_files_say_what_they_are_or_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let of = |name: &str, given: &ReleaseOverrides| {
         let path = folder.path().join(name);
-        std::fs::write(&path, if name.ends_with(".bin") { b"content".to_vec() } else { archive_of(b"content") })
-            .unwrap();
+        std::fs::write(
+            &path,
+            if name.ends_with(".bin") { vec![0xa7, 0x1b, 0x02, 0xc4] } else { archive_of(b"content") },
+        )
+        .unwrap();
         draft_release(&path, given, &ReleaseList::default(), &mut |_, _| {})
     };
     let none = ReleaseOverrides::default();

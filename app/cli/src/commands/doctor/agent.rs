@@ -12,7 +12,10 @@ use agent_core::{
     identity::server_addresses::ServerAddresses,
 };
 use banyan_proto::{Address, MachineId, Reason, UnixSeconds, api::ApiError, local::Status};
-use banyan_wire::lookup::{Names, connect};
+use banyan_wire::{
+    file_room::file_room,
+    lookup::{Names, connect},
+};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Timeout for the agent's answer.
@@ -40,7 +43,8 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         }
     }
     let mut checks = vec![check_key_file(data)];
-    checks.extend(disk::check("agent: disk", &data.display().to_string(), fs4::available_space(data).ok()));
+    let (free, files) = (fs4::available_space(data).ok(), file_room(data));
+    checks.extend(disk::check("agent: disk", &data.display().to_string(), free, files));
     match tokio::task::spawn_blocking(move || read_identity(&database)).await {
         Ok(Ok(identity)) => {
             checks.push(Check::doubtful(

@@ -65,8 +65,9 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     }
     let capacity = answer.as_ref().ok().and_then(|info| info.capacity);
     let free = answer.as_ref().ok().and_then(|info| info.free_bytes);
+    let files = answer.as_ref().ok().and_then(|info| info.file_room);
     checks.extend(evaluate_answer(&profile, answer, UnixSeconds::now()));
-    checks.extend(disk::check("server disk", "the server's data folder", free));
+    checks.extend(disk::check("server disk", "the server's data folder", free, files));
     // A second request is sent only to a server that answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == crate::commands::doctor::Verdict::Good) {
         let targets = client.targets().await;
@@ -194,7 +195,7 @@ fn evaluate_answer(profile: &Profile, answer: Result<Info, ApiClientError>, now:
 fn check_storage(fault: Option<Reason>) -> Option<Check> {
     let fault = fault?;
     let (what, next) = match fault {
-        Reason::ServerDiskFull => (fault.for_admin().what, "free some space for its data folder; no restart is needed"),
+        Reason::ServerDiskFull => (fault.for_admin().what, "make room for its data folder; no restart is needed"),
         _ => ("the server cannot write to its data folder", "read the server's log, and check its disk"),
     };
     Some(Check::bad("server", format!("responding, but refuses changes: {what} [{}]", fault.code()), next))
