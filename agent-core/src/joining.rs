@@ -16,7 +16,7 @@ use crate::{
     system_changes::SystemChanges,
     user::User,
 };
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use banyan_proto::{
     Address, Digest, Reason,
     api::ApiError,
@@ -117,22 +117,38 @@ impl GivenServer {
             reason.for_admin().advice
         );
     }
-    /// Makes the given addresses those that are tried first. What was given before changes nothing.
+    /// Makes the given addresses those that are tried first. What was given before changes nothing. Returns whether the
+    /// join code is a new one.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) fn apply(&self, to: &ServerAddresses) -> anyhow::Result<()> {
-        let mut is_news = false;
-        if let Some(code) = &self.code {
-            is_news |= to.set(&code.servers, &code.to_string())?;
-        }
+    pub(crate) fn apply(&self, to: &ServerAddresses) -> anyhow::Result<bool> {
+        let has_new_code = match &self.code {
+            Some(code) => to.set(&code.servers, &code.to_string())?,
+            None => false,
+        };
+        let mut is_news = has_new_code;
         if !self.addresses.is_empty() {
             is_news |= to.set(&self.addresses, &Address::list(&self.addresses))?;
         }
         if !is_news && (self.code.is_some() || !self.addresses.is_empty()) {
             info!(servers = to.list(), "the given join code or address changes nothing: it was given before");
         }
-        Ok(())
+        Ok(has_new_code)
+    }
+    /// Returns why a new join code is of no use to a machine that its server has excluded.
+    pub(crate) fn refuse_code(&self, to: &ServerAddresses, reason: Reason, folders: &str) -> anyhow::Error {
+        if let Some(code) = &self.code
+            && let Err(error) = to.forget_given(&code.to_string())
+        {
+            warn!(%error, "failed to forget the join code that was not used");
+        }
+        anyhow!(
+            "the new join code was not used: {} [{}], and no code revives this identity; stop the agent, empty {folders}, and \
+             start it again with the code",
+            reason.for_admin().what,
+            reason.code()
+        )
     }
 }
 

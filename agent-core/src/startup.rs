@@ -26,9 +26,9 @@ use banyan_install_helper::client::{Launcher, SetTrustError};
 use banyan_local_api::Sessions;
 use banyan_proto::{MachineId, Reason, local::Mode};
 use banyan_trust::TrustStore;
-use banyan_wire::{open_files, rare_log::RareLog, socket::Keepalive, tls::Crl};
+use banyan_wire::{file_room, open_files, rare_log::RareLog, socket::Keepalive, tls::Crl};
 use rcgen::KeyPair;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
 use tracing::{info, warn};
 
@@ -46,7 +46,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let given = GivenServer::read(&args)?;
     let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
     let opened = tokio::select! {
-        opened = with_room(|| LocalSetup::open(args.clone())) => opened,
+        opened = with_room(&args.data, || LocalSetup::open(args.clone())) => opened,
         () = &mut stop => return Ok(()),
     };
     let setup = opened?;
@@ -54,7 +54,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listen = listener.local_addr()?;
     let (services, mut join_requests) = LocalServices::start(&setup)?;
     let stored = setup.database.load_enrolment()?;
-    given.check(stored.is_some())?;
+    let was_enrolled = stored.is_some();
+    given.check(was_enrolled)?;
     let LocalSetup { database, key, label, .. } = &setup;
     let enroller = Enroller { database, key, label, user: &services.user, listen };
     let enrolment = match (stored, &given.code) {
@@ -88,23 +89,31 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .context("cannot record what was installed here without a server")
     };
     tokio::select! {
-        dropped = with_room(drop_installs) => dropped?,
+        dropped = with_room(&setup.folders.data, drop_installs) => dropped?,
         () = &mut stop => return Ok(()),
     }
-    let addresses = setup.local_addresses();
+    let (addresses, folders) = (setup.local_addresses(), setup.describe_folders());
     let agent = assemble(setup, &services, &enrolment, listen)?;
-    given.apply(&agent.identity.server_addresses)?;
+    let has_new_code = given.apply(&agent.identity.server_addresses)? && was_enrolled;
+    let mut unused_code = std::pin::pin!(async {
+        if !has_new_code {
+            return std::future::pending().await;
+        }
+        let reason = agent.until_excluded().await;
+        given.refuse_code(&agent.identity.server_addresses, reason, &folders)
+    });
     services.sensors.measure_disk_once();
     // Local programs can now ask what this machine is waiting for.
     services.backend.set_agent(&agent);
     services.backend.open(&addresses);
     let trust = agent.trust.current();
     tokio::select! {
-        introduced = introduce_helper(&agent, &enrolment, &trust) => introduced?,
+        introduced = introduce_helper(&agent, &addresses.data, &enrolment, &trust) => introduced?,
         () = &mut stop => return Ok(()),
     }
     tokio::select! {
         () = agent.until_trusted() => {}
+        error = &mut unused_code => return Err(error),
         () = &mut stop => return Ok(()),
     }
     tokio::select! {
@@ -118,30 +127,37 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tokio::spawn(check_in::run(Arc::clone(&agent), random()));
     tokio::spawn(accept::run(listener, node.clone()));
     tokio::spawn(order_end::drop_expired_orders(Arc::downgrade(&agent)));
-    stop.await;
+    let ended = tokio::select! {
+        error = unused_code => Err(error),
+        () = stop => Ok(()),
+    };
     info!("stopping");
     services.user.upload_quota.close();
     node.shutdown().await;
-    Ok(())
+    ended
 }
 
 /// How long to wait before something is tried again that needs room on the disk.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
 
 /// Does something that writes to the disk. While the disk is full, says so and tries again.
-async fn with_room<T>(attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    static FULL: RareLog = RareLog::each_minute();
+async fn with_room<T>(data: &Path, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     loop {
         match attempt() {
-            Err(error) if is_disk_full(&error) => {
-                if let Some(more) = FULL.due() {
-                    warn!(more, "the disk is full [disk-full]: {error:#}; the agent starts as soon as there is room");
-                }
-                tokio::time::sleep(WAIT_FOR_ROOM).await;
-            }
+            Err(error) if is_disk_full(&error) => wait_for_room(data, &error).await,
             done => return done,
         }
     }
+}
+
+/// Says that the disk is full, and for lack of what, and waits a little.
+async fn wait_for_room(data: &Path, error: &anyhow::Error) {
+    static FULL: RareLog = RareLog::each_minute();
+    if let Some(more) = FULL.due() {
+        let missing = file_room::describe_missing(data).map_or(String::new(), |missing| format!("{missing}: "));
+        warn!(more, "the disk is full [disk-full]: {missing}{error:#}; the agent starts as soon as there is room");
+    }
+    tokio::time::sleep(WAIT_FOR_ROOM).await;
 }
 
 /// Returns whether an error has a full disk among its causes.
@@ -155,16 +171,10 @@ fn is_disk_full(error: &anyhow::Error) -> bool {
 }
 
 /// Tells the install helper whom to trust. It writes to its own folder, so a full disk is waited for here, too.
-async fn introduce_helper(agent: &Agent, enrolment: &Enrolment, trust: &TrustStore) -> anyhow::Result<()> {
-    static FULL: RareLog = RareLog::each_minute();
+async fn introduce_helper(agent: &Agent, data: &Path, enrolment: &Enrolment, trust: &TrustStore) -> anyhow::Result<()> {
     loop {
         match agent.stages.install.introduce(enrolment, trust).await.context("cannot enrol the install helper") {
-            Err(error) if is_disk_full(&error) => {
-                if let Some(more) = FULL.due() {
-                    warn!(more, "the disk is full [disk-full]: {error:#}; the agent starts as soon as there is room");
-                }
-                tokio::time::sleep(WAIT_FOR_ROOM).await;
-            }
+            Err(error) if is_disk_full(&error) => wait_for_room(data, &error).await,
             introduced => return introduced,
         }
     }
@@ -204,6 +214,16 @@ impl LocalSetup {
             let advice = banyan_wire::listen::advice(&error);
             anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
         })
+    }
+    /// Names the folders that hold this machine's identity, for people.
+    fn describe_folders(&self) -> String {
+        let Folders { data, install_helper, .. } = &self.folders;
+        let own = format!("its --data folder {}", data.display());
+        if self.args.install_helper_data.is_some() {
+            format!("{own} and its install helper's {}", install_helper.display())
+        } else {
+            own
+        }
     }
     fn local_addresses(&self) -> LocalAddresses {
         LocalAddresses { data: self.folders.data.clone(), shared: self.args.socket.clone() }

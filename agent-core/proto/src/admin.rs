@@ -188,6 +188,27 @@ pub struct TokenCreated {
     pub secret: String,
 }
 
+/// An open join secret in the reply to `GET /api/v1/tokens`: one that machines can still enrol with. The secret itself is
+/// known to nobody but those who have its join code. `POST /api/v1/tokens/{id}/revoke` revokes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenToken {
+    /// The BLAKE3 hash of the secret. It identifies the secret and does not lead to it.
+    pub id: Digest,
+    /// When it was created; `None` for secrets of older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<UnixSeconds>,
+    /// When it expires.
+    pub expires: UnixSeconds,
+    /// How many more machines can enrol with it.
+    pub uses_left: u32,
+    /// The group that the machines join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The machine that the new one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<MachineId>,
+}
+
 /// `POST /api/v1/releases`: publishes a release. Each artifact must have been uploaded with
 /// `PUT /api/v1/artifacts/{blake3}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

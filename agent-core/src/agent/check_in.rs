@@ -87,6 +87,11 @@ pub(crate) fn jitter(most: Duration) -> Duration {
     most.mul_f64(f64::from(random) / f64::from(u16::MAX))
 }
 
+/// Returns whether a machine that is excluded for this reason must enrol again, with a new identity.
+fn ends_identity(reason: Reason) -> bool {
+    matches!(reason, Reason::Revoked | Reason::Retired | Reason::Cloned)
+}
+
 /// What the check-ins of one run have in common.
 struct CheckIns {
     agent: Arc<Agent>,
@@ -184,12 +189,30 @@ impl Agent {
         let server = self.orders.address_hints.addresses(self.identity.server);
         platform::reachable_addresses(self.listen, &server).await
     }
+    /// Waits until the server has excluded this machine for good. Never returns if the server accepts it first.
+    pub(crate) async fn until_excluded(&self) -> Reason {
+        let mut changes = self.notifier.subscribe();
+        while self.server.contact.last_answer().is_none() {
+            if let Some(reason) = self.server.contact.exclusion().filter(|&reason| ends_identity(reason)) {
+                return reason;
+            }
+            if changes.changed().await.is_err() {
+                break;
+            }
+        }
+        std::future::pending().await
+    }
     /// Takes the server's addresses from a join code of the same server.
     pub(crate) fn take_code(&self, code: &JoinCode) -> Result<(), ApiError> {
         if Digest::of(&self.tls.credentials().ca) != code.ca {
             let detail = "this computer already belongs to another server; to move it, stop the agent and start it with \
                           an empty data folder";
             return Err(refusal(Reason::OtherServer, detail));
+        }
+        if let Some(reason) = self.server.contact.exclusion().filter(|&reason| ends_identity(reason)) {
+            let detail = "the code was not used: this computer's registration has ended, and a code does not revive it; to \
+                          join again, stop the Banyan service, empty its data folder, and start it with the code";
+            return Err(refusal(reason, detail));
         }
         let not_stored = |error: DatabaseError| refusal(error.reason(), format!("nothing was changed: {error}"));
         self.identity.server_addresses.set(&code.servers, &code.to_string()).map(drop).map_err(not_stored)

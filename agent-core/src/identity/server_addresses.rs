@@ -172,6 +172,19 @@ impl ServerAddresses {
             true
         })
     }
+    /// Forgets that a code was given, because it was not used: given again, it is news again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn forget_given(&self, text: &str) -> Result<(), DatabaseError> {
+        let given = Digest::of(text.trim().as_bytes());
+        self.change("a join code was not used", |state| {
+            let before = state.given.len();
+            state.given.retain(|known| *known != given);
+            state.given.len() != before
+        })
+        .map(drop)
+    }
 
     fn change(&self, what: &str, change: impl FnOnce(&mut StoredAddresses) -> bool) -> Result<bool, DatabaseError> {
         let mut state = lock(&self.state);

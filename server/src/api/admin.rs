@@ -24,8 +24,8 @@ use banyan_proto::{
     Digest, OrderId, UnixSeconds,
     admin::{
         self, Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info,
-        Machine, NewToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy,
-        SuspiciousEvent, TokenCreated, UPLOAD_OFFSET, Upload,
+        Machine, NewToken, OpenToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced,
+        SetPolicy, SuspiciousEvent, TokenCreated, UPLOAD_OFFSET, Upload,
     },
     limits,
     site_budget::{SetSiteBudget, SiteStatus},
@@ -53,7 +53,8 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
         .layer(from_fn_with_state(Arc::clone(server), long_work::run_joined));
     let rest = Router::new()
         .route("/api/v1/info", get(info))
-        .route("/api/v1/tokens", post(create_token))
+        .route("/api/v1/tokens", get(open_tokens).post(create_token))
+        .route("/api/v1/tokens/{id}/revoke", post(revoke_token))
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
         .route("/api/v1/suspicions", get(suspicions))
@@ -142,6 +143,15 @@ async fn create_token(
     JsonBody(wanted): JsonBody<NewToken>,
 ) -> JsonResult<TokenCreated> {
     server.enrolment.create_token(&wanted).await.map(Json)
+}
+
+async fn open_tokens(State(server): ServerState, _: Administrator) -> JsonResult<Vec<OpenToken>> {
+    server.enrolment.open_tokens().await.map(Json)
+}
+
+async fn revoke_token(State(server): ServerState, _: Administrator, PathParams(id): PathParams<Digest>) -> EmptyResult {
+    server.enrolment.revoke_token(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn upload(

@@ -13,7 +13,7 @@ use crate::{
 use axum::http::StatusCode;
 use banyan_proto::{
     Digest, KnownRates, MachineId, Reason, UnixSeconds,
-    admin::{NewToken, TokenCreated},
+    admin::{NewToken, OpenToken, TokenCreated},
     api::{EnrolReply, EnrolRequest, RenewReply, RenewRequest},
     limits, text,
 };
@@ -71,10 +71,26 @@ impl Enrolment {
             }
         }
         let secret = MachineId::random();
-        let expires = UnixSeconds::now().plus(wanted.expires_seconds);
+        let created = UnixSeconds::now();
+        let expires = created.plus(wanted.expires_seconds);
         let (hash, group) = (Digest::of(&secret.0), wanted.group.as_deref());
-        self.store.add_token(TokenRow { hash, uses: wanted.uses, expires, group, replaces: wanted.replaces }).await?;
+        let (uses, replaces) = (wanted.uses, wanted.replaces);
+        self.store.add_token(TokenRow { hash, uses, created, expires, group, replaces }).await?;
         Ok(TokenCreated { secret: secret.to_string() })
+    }
+
+    /// Lists the join secrets that machines can still enrol with.
+    pub(crate) async fn open_tokens(&self) -> Result<Vec<OpenToken>, Refusal> {
+        Ok(self.store.open_tokens(UnixSeconds::now()).await?)
+    }
+
+    /// Revokes a join secret. Machines that have enrolled with it stay enrolled.
+    pub(crate) async fn revoke_token(&self, id: Digest) -> Result<(), Refusal> {
+        if !self.store.revoke_token(id, UnixSeconds::now()).await? {
+            return Err(Refusal::not_found(format!("there is no join code with the id {id}")));
+        }
+        info!(token = %id, "join code revoked");
+        Ok(())
     }
 
     /// Creates a new identity for a machine that presents a join secret. A label that is already in use does not affect
@@ -142,6 +158,7 @@ impl Enrolment {
             EnrolmentOutcome::UsedUp => {
                 return Err(refused("the join code has been used by as many machines as it allows"));
             }
+            EnrolmentOutcome::Revoked => return Err(refused("an administrator has revoked this join code")),
             EnrolmentOutcome::Expired => return Err(refused("the join code has expired")),
         };
         info!(%machine, label = row.label, "machine enrolled");

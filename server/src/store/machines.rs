@@ -8,7 +8,10 @@ use super::{
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time;
-use banyan_proto::{Digest, MachineId, OrderId, Reason, UnixSeconds, admin::DeploymentState};
+use banyan_proto::{
+    Digest, MachineId, OrderId, Reason, UnixSeconds,
+    admin::{DeploymentState, OpenToken},
+};
 use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
 async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> StoreResult<()> {
@@ -192,9 +195,10 @@ impl MachineStore for Sqlite {
     }
 
     async fn add_token(&self, token: TokenRow<'_>) -> StoreResult<()> {
-        query("INSERT INTO tokens (hash, uses_left, expires, grp, replaces) VALUES (?, ?, ?, ?, ?)")
+        query("INSERT INTO tokens (hash, uses_left, created, expires, grp, replaces) VALUES (?, ?, ?, ?, ?, ?)")
             .bind(token.hash.0.as_slice())
             .bind(i64::from(token.uses))
+            .bind(signed(token.created.0))
             .bind(signed(token.expires.0))
             .bind(token.group)
             .bind(token.replaces.map(|id| id.0.to_vec()))
@@ -203,10 +207,41 @@ impl MachineStore for Sqlite {
         Ok(())
     }
 
+    async fn open_tokens(&self, now: UnixSeconds) -> StoreResult<Vec<OpenToken>> {
+        let rows = query(
+            "SELECT hash, uses_left, created, expires, grp, replaces FROM tokens \
+             WHERE uses_left > 0 AND expires > ? AND revoked IS NULL ORDER BY expires, hash",
+        )
+        .bind(signed(now.0))
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        let read = |row: &SqliteRow| {
+            let columns = Columns(row);
+            Ok(OpenToken {
+                id: columns.digest("hash")?,
+                created: columns.optional_number("created")?.map(UnixSeconds),
+                expires: columns.time("expires")?,
+                uses_left: columns.small("uses_left")?,
+                group: columns.optional_text("grp")?,
+                replaces: columns.optional_machine("replaces")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn revoke_token(&self, hash: Digest, now: UnixSeconds) -> StoreResult<bool> {
+        let done = query("UPDATE tokens SET revoked = COALESCE(revoked, ?) WHERE hash = ?")
+            .bind(signed(now.0))
+            .bind(hash.0.as_slice())
+            .execute(&mut *self.writer().await?)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome> {
         let NewEnrolment { secret, key, row, certificate, pem } = new;
         let mut tx = self.begin().await?;
-        let token = query("SELECT hash, uses_left, expires, grp, replaces FROM tokens WHERE hash = ?")
+        let token = query("SELECT hash, uses_left, expires, revoked, grp, replaces FROM tokens WHERE hash = ?")
             .bind(secret.0.as_slice())
             .fetch_optional(&mut *tx)
             .await?;
@@ -217,6 +252,9 @@ impl MachineStore for Sqlite {
             return Ok(EnrolmentOutcome::UnknownSecret);
         }
         let columns = Columns(&token);
+        if columns.optional_number("revoked")?.is_some() {
+            return Ok(EnrolmentOutcome::Revoked);
+        }
         if columns.time("expires")? <= row.enrolled {
             return Ok(EnrolmentOutcome::Expired);
         }

@@ -26,8 +26,8 @@ pub(crate) use sqlite::Sqlite;
 use crate::private_files;
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, MachineId, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
-    admin::{DeploymentState, Stage},
+    AddresseeList, Digest, MachineId, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
+    admin::{DeploymentState, OpenToken, Stage},
     api::{ByteSource, Event},
     schedule::Policy,
     site_budget::SiteBudget,
@@ -129,6 +129,10 @@ pub(crate) trait MachineStore {
     async fn remember_time(&self, time: UnixSeconds) -> StoreResult<()>;
     async fn machines(&self) -> StoreResult<Vec<MachineRow>>;
     async fn add_token(&self, token: TokenRow<'_>) -> StoreResult<()>;
+    /// Returns the join secrets that a machine could enrol with now, those that expire first in front.
+    async fn open_tokens(&self, now: UnixSeconds) -> StoreResult<Vec<OpenToken>>;
+    /// Revokes a join secret. Returns `false` if there is none with this hash. Revoking again is no error.
+    async fn revoke_token(&self, hash: Digest, now: UnixSeconds) -> StoreResult<bool>;
     /// Uses the secret once, adds machine and certificate, and retires the machine it replaces, in one transaction. The
     /// group is the secret's, else that of the replaced machine. Changes nothing if the same secret has enrolled the
     /// same key, and that machine's row was not updated since.

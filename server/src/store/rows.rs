@@ -87,6 +87,7 @@ impl MachineRow {
 pub(crate) struct TokenRow<'a> {
     pub(crate) hash: Digest,
     pub(crate) uses: u32,
+    pub(crate) created: UnixSeconds,
     pub(crate) expires: UnixSeconds,
     pub(crate) group: Option<&'a str>,
     /// The machine that is retired when the secret is used.
@@ -138,6 +139,8 @@ pub(crate) enum EnrolmentOutcome {
     UsedUp,
     /// The secret has expired.
     Expired,
+    /// An administrator has revoked the secret.
+    Revoked,
 }
 
 /// A deployment.

@@ -4,7 +4,7 @@ use super::{
     StoreError, StoreResult,
     pool::{Pool, PooledConnection, WriteTransaction},
 };
-use banyan_proto::{MachineId, OrderId, UnixSeconds};
+use banyan_proto::{Digest, MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
     Row, query_scalar,
@@ -98,6 +98,9 @@ impl Columns<'_> {
     pub(super) fn optional_machine(&self, column: &'static str) -> StoreResult<Option<MachineId>> {
         let bytes: Option<Vec<u8>> = self.0.try_get(column)?;
         bytes.map(|bytes| bytes.try_into().map(MachineId).map_err(|_| StoreError::Damaged(column))).transpose()
+    }
+    pub(super) fn digest(&self, column: &'static str) -> StoreResult<Digest> {
+        self.bytes(column).map(Digest)
     }
     pub(super) fn order(&self, column: &'static str) -> StoreResult<OrderId> {
         self.bytes(column).map(OrderId)

@@ -3,7 +3,7 @@
 use crate::world::{Session, World, assert_refused, csr};
 use banyan_proto::{
     ALPN_HTTP, Digest, Reason,
-    admin::Info,
+    admin::{Info, OpenToken},
     api::{CheckInReply, RenewReply, RenewRequest},
 };
 use banyan_wire::tls::{Credentials, machine_of, pinned_client};
@@ -58,6 +58,41 @@ async fn a_join_secret_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
     let short = world.token(1, 1).await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     refused(world.try_enrol(&World::enrolment(&short, "b", &csr), &key).await.map(|_| ()));
+}
+
+#[tokio::test]
+async fn a_revoked_join_code_lets_nobody_in_and_open_ones_are_listed_without_their_secret() {
+    let mut world = World::new().await;
+    let (used, kept, bad) = (world.token(1, 60).await, world.token(2, 600).await, world.token(2, 60).await);
+    let id = |secret: &str| Digest::of(&data_encoding::HEXLOWER.decode(secret.as_bytes()).unwrap());
+    for secret in [&used, &kept, &bad] {
+        let (csr, key) = csr();
+        world.try_enrol(&World::enrolment(secret, "a", &csr), &key).await.unwrap();
+    }
+    let revoke = |id: Digest| format!("/api/v1/tokens/{id}/revoke");
+    world.admin().await.post::<()>(&revoke(id(&bad)), &()).await.unwrap();
+    let unknown = world.admin().await.post::<()>(&revoke(Digest::of(b"another")), &()).await;
+    assert_refused(unknown, StatusCode::NOT_FOUND, Reason::NotFound);
+    world.restart().await;
+    let open: Vec<OpenToken> = world.admin().await.get("/api/v1/tokens").await.unwrap();
+    assert_eq!(open.iter().map(|token| token.id).collect::<Vec<_>>(), [id(&kept)]);
+    assert_eq!((open[0].uses_left, open[0].group.as_deref()), (1, Some("office")));
+    assert!(open[0].created.is_some_and(|created| created.plus(600) == open[0].expires));
+    let (_, text) = world.admin().await.raw(Method::GET, "/api/v1/tokens", vec![]).await.unwrap();
+    assert!(!String::from_utf8(text.to_vec()).unwrap().contains(&kept), "the list contains the secret");
+
+    let (csr, key) = csr();
+    let refused = world.try_enrol(&World::enrolment(&bad, "b", &csr), &key).await.map(|agent| agent.id);
+    let (status, error) = refused.unwrap_err();
+    assert_eq!((status, error.reason), (StatusCode::FORBIDDEN, Reason::JoinRefused));
+    assert!(error.detail.contains("revoked"), "{error}");
+    assert_refused(
+        world.stranger().await.get::<()>("/api/v1/tokens").await,
+        StatusCode::UNAUTHORIZED,
+        Reason::NotAllowed,
+    );
+    // What has enrolled with it stays.
+    assert!(world.machines().await.iter().all(|machine| !machine.revoked));
 }
 
 #[tokio::test]

@@ -385,9 +385,9 @@ reasons! {
         user: "no publisher has been set up yet"
             => "ask your administrator to finish setting up Banyan";
     JoinRefused = "join-refused", Peer,
-        admin: "the join code is unknown, used up or expired"
+        admin: "the join code is unknown, used up, expired or revoked"
             => "create a new one with `banyan tokens create`",
-        user: "this join code is unknown, used up or expired"
+        user: "this join code is unknown, used up, expired or withdrawn"
             => "ask your administrator for a new join code";
     InternalError = "internal-error", Machine,
         admin: "an error inside Banyan"

@@ -11,11 +11,11 @@ pub(crate) use error::ApiClientError;
 
 use crate::output::{print_note, sanitise};
 use banyan_proto::{
-    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, Format, MachineId, OrderId,
+    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, Digest, Format, MachineId, OrderId,
     admin::{
-        CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
-        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, SuspiciousEvent, TokenCreated,
-        Working,
+        CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, OpenToken, Profile,
+        Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, SuspiciousEvent,
+        TokenCreated, Working,
     },
     api::ApiError,
     format,
@@ -144,6 +144,14 @@ impl ApiClient {
     /// Creates a join secret.
     pub(crate) async fn create_token(&self, token: &NewToken) -> Result<TokenCreated, ApiClientError> {
         self.post("tokens", token).await
+    }
+    /// Lists the join secrets that machines can still enrol with.
+    pub(crate) async fn open_tokens(&self) -> Result<Vec<OpenToken>, ApiClientError> {
+        self.get("tokens").await
+    }
+    /// Revokes a join secret.
+    pub(crate) async fn revoke_token(&self, id: Digest) -> Result<(), ApiClientError> {
+        self.post_path(&format!("tokens/{id}/revoke")).await.map(discard)
     }
     /// Registers a signed release. Its artifacts must have been uploaded before.
     pub(crate) async fn publish(&self, release: &Publish) -> Result<(), ApiClientError> {

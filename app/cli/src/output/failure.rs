@@ -53,6 +53,17 @@ impl Failure {
     pub(crate) fn bug(action: impl Into<String>, cause: impl Into<String>) -> Self {
         Self::new(action, cause, REPORT_BUG)
     }
+    /// Says of a result that could not be written that the work itself is done: it must not be done again. `next` says how
+    /// to see the result.
+    pub(crate) fn after_success(self, done: &str, next: impl Into<String>) -> Self {
+        Self {
+            action: "write the result".into(),
+            cause: format!("{done}, but {}", self.cause),
+            next_step: next.into(),
+            reason: None,
+            exit: self.exit,
+        }
+    }
     /// Replaces the exit code.
     pub(crate) fn with_exit(self, exit: Exit) -> Self {
         Self { exit, ..self }

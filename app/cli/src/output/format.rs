@@ -32,6 +32,16 @@ pub(crate) fn format_count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
+/// Formats in how many seconds something will happen.
+pub(crate) fn format_remaining(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("in {seconds} s"),
+        120..7200 => format!("in {} min", seconds / 60),
+        7200..172_800 => format!("in {} h", seconds / 3600),
+        _ => format!("in {} days", seconds / 86_400),
+    }
+}
+
 /// Formats how many seconds ago something happened.
 pub(crate) fn format_age(seconds: u64) -> String {
     match seconds {
@@ -62,5 +72,7 @@ mod tests {
     fn ages_are_in_the_unit_people_would_use() {
         let told: Vec<_> = [0, 59, 600, 10_000, 1_000_000].map(format_age).to_vec();
         assert_eq!(told, ["just now", "59 s ago", "10 min ago", "2 h ago", "11 days ago"]);
+        let told: Vec<_> = [59, 600, 10_000, 1_000_000].map(format_remaining).to_vec();
+        assert_eq!(told, ["in 59 s", "in 10 min", "in 2 h", "in 11 days"]);
     }
 }
