@@ -201,15 +201,16 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     };
     let client = connect(profile, action)?;
     let id = start_deployment(&client, &request(args)).await.with_context(action)?;
+    let begun = |failure: Failure| failure.after_success("the deployment has begun", how_to_watch(id));
     if !args.wait {
-        args.output.print(&Deployed { id }, |deployed| deployed.id.to_string())?;
+        args.output.print(&Deployed { id }, |deployed| deployed.id.to_string()).map_err(begun)?;
         print_note(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
         return Ok(Exit::Success);
     }
     let show = if args.output.json {
         WatchDisplay::Hidden
     } else {
-        print_text(&id.to_string())?;
+        print_text(&id.to_string()).map_err(begun)?;
         WatchDisplay::Tree(LiveTree::on_stderr())
     };
     match watch(&client, id, WatchLimit { total: args.timeout, without_change: None }, show)
@@ -220,7 +221,9 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
             watch_deployment::describe_remarks(&status).iter().for_each(|line| print_note(line));
             if args.output.json {
-                print_json(&status)?;
+                let ended =
+                    |failure: Failure| failure.after_success("the deployment has been watched", how_to_watch(id));
+                print_json(&status).map_err(ended)?;
             }
             Ok(watch_deployment::exit_for(&status))
         }
@@ -233,6 +236,11 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// Says how to see a deployment that has begun.
+pub(super) fn how_to_watch(id: OrderId) -> String {
+    format!("follow it with `banyan status {} --watch`; do not start it again", id.short())
 }
 
 /// Builds the request to the server.

@@ -3,7 +3,7 @@
 use crate::{
     api_client::DeploymentControl,
     commands::{
-        connect,
+        connect, deploy,
         resolve::{self, DeploymentSelector},
     },
     output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note},
@@ -62,7 +62,8 @@ pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit
     let client = connect(profile, action)?;
     let id = resolve::resolve_deployment(&client, &args.common.deployment, action).await?;
     let again = client.retry(id).await.with_context(action)?;
-    args.common.output.print(&again, |again| again.id.to_string())?;
+    let begun = |failure: Failure| failure.after_success("the deployment has begun", deploy::how_to_watch(again.id));
+    args.common.output.print(&again, |again| again.id.to_string()).map_err(begun)?;
     print_note(&format!("deployment started; follow it with `banyan status {} --watch`", again.id.short()));
     Ok(Exit::Success)
 }
@@ -84,7 +85,10 @@ async fn control_deployment(
     let id = resolve::resolve_deployment(&client, &args.deployment, action).await?;
     client.control_deployment(id, control).await.with_context(action)?;
     if args.output.json {
-        print_json(&ControlResult { id, done: control.name() })?;
+        print_json(&ControlResult { id, done: control.name() }).map_err(|failure| {
+            let next = format!("see its state with `banyan status {}`", id.short());
+            failure.after_success("the server has changed the deployment", next)
+        })?;
     }
     print_note(&match control {
         DeploymentControl::Halt => format!("halted {}; resume it with `banyan resume {0}`", id.short()),

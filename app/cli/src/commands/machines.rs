@@ -135,7 +135,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             let id = find_machine(&client, &args.machine, action).await?;
             client.revoke(id).await.with_context(action)?;
             if args.output.json {
-                print_json(&RevokeResult { revoked: id })?;
+                print_json(&RevokeResult { revoked: id })
+                    .map_err(|failure| failure.after_success("the machine is revoked", SEE_MACHINES))?;
             }
             print_note(&format!("revoked {id}; it is cut off within a minute"));
         }
@@ -145,7 +146,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             let id = find_machine(&client, &args.machine, action).await?;
             client.readmit(id).await.with_context(action)?;
             if args.output.json {
-                print_json(&ReadmitResult { readmitted: id })?;
+                print_json(&ReadmitResult { readmitted: id })
+                    .map_err(|failure| failure.after_success("the machine is readmitted", SEE_MACHINES))?;
             }
             print_note(&format!(
                 "readmitted {id}; if two computers still use the identity, it is quarantined again at once"
@@ -154,6 +156,9 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     }
     Ok(Exit::Success)
 }
+
+/// How to see what became of a machine.
+const SEE_MACHINES: &str = "see it with `banyan machines`";
 
 /// Finds the machine with this label or id.
 pub(crate) async fn find_machine(

@@ -116,7 +116,9 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     if let SigningOutcome::Unsigned { .. } = finished {
         return finished.print(args.output, "");
     }
-    args.output.print(&published, |release| format!("{} {}", release.package, release.version))?;
+    args.output
+        .print(&published, |release| format!("{} {}", release.package, release.version))
+        .map_err(|failure| failure.after_success("the release is published", "see it with `banyan releases`"))?;
     print_note(&format!(
         "published; next: run `banyan deploy {}@{} --to all --wait`",
         published.package, published.version

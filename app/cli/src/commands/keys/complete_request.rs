@@ -75,7 +75,10 @@ impl SigningOutcome {
     pub(crate) fn print(&self, output: OutputArgs, done: &str) -> Result<Exit, Failure> {
         match self {
             Self::Done { stopped, retired, .. } => {
-                output.print(self, |_| done.to_owned())?;
+                output.print(self, |_| done.to_owned()).map_err(|failure| {
+                    let next = "see it with `banyan keys list` and `banyan releases`";
+                    failure.after_success("the server has accepted the change", next)
+                })?;
                 for path in retired {
                     print_note(&format!(
                         "moved {} into the folder old beside it, because no root names it any more",
@@ -88,7 +91,10 @@ impl SigningOutcome {
                 }
             }
             Self::Unsigned { file, missing } => {
-                output.print(self, |_| file.display().to_string())?;
+                output.print(self, |_| file.display().to_string()).map_err(|failure| {
+                    let next = format!("sign it with `banyan keys sign {} --key DIR`", file.display());
+                    failure.after_success("the signing request is written", next)
+                })?;
                 missing.iter().for_each(|one| print_note(&describe_missing(one)));
                 print_note(&format!(
                     "nothing has changed yet; next: run `banyan keys sign {0} --key DIR` where the other keys are, then `banyan keys send {0} --key DIR` here",

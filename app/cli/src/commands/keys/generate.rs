@@ -37,7 +37,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<Exit, Failure> {
     let keys = generate_keys(&args.out, args.keys, args.threshold)?;
     let text =
         |made: &GenerateResult| made.keys.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
-    args.output.print(&GenerateResult { keys }, text)?;
+    args.output.print(&GenerateResult { keys }, text).map_err(|failure| {
+        let next = format!("use them: `banyan keys init --key {}`", args.out.display());
+        failure.after_success("the keys are created", next)
+    })?;
     print_note(&format!(
         "keep a copy of {} in a safe place; next: run `banyan keys init --key {0}`",
         args.out.display()

@@ -65,7 +65,9 @@ pub(super) async fn run(args: &InitArgs, given: &ProfileArg) -> Result<Exit, Fai
     match init_root(&client, &profile, &path, &args.signing, &wanted).await? {
         RootRegistration::Registered(profile) => {
             let root = profile.root.unwrap_or(Digest([0; 32]));
-            args.output.print(&InitResult { root, profile: path.clone() }, |done| done.root.to_string())?;
+            args.output
+                .print(&InitResult { root, profile: path.clone() }, |done| done.root.to_string())
+                .map_err(|failure| failure.after_success("the root is registered", "see it with `banyan keys list`"))?;
             print_note(&format!(
                 "registered the root and recorded it in {}; next: run `banyan tokens create`",
                 path.display()

@@ -106,7 +106,10 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let size = std::fs::metadata(&file).with_context(action)?.len();
     let banyan_proto::Manifest { package, version, sequence, .. } = draft.manifest;
     let built = BuildResult { file, package, version, sequence, manifest, bytes: size };
-    args.output.print(&built, |built| built.file.display().to_string())?;
+    args.output.print(&built, |built| built.file.display().to_string()).map_err(|failure| {
+        let next = format!("see it with `banyan package inspect {}`", built.file.display());
+        failure.after_success("the package file is written", next)
+    })?;
     print_note(&format!("{}; next: run `banyan publish {}`", format_size(size), built.file.display()));
     Ok(Exit::Success)
 }
