@@ -69,6 +69,7 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
+    banyan_ui_common::stale_display::leave();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

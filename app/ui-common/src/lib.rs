@@ -13,6 +13,7 @@ mod preferences;
 #[cfg(feature = "sample")]
 pub mod sample_data;
 pub mod schedule_choices;
+pub mod stale_display;
 mod standard_error;
 pub mod texts;
 pub mod tray_icon;

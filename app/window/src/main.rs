@@ -70,6 +70,7 @@ impl From<ThemeArg> for egui::ThemePreference {
 const ICON: u32 = 64;
 
 fn main() -> ExitCode {
+    banyan_ui_common::stale_display::leave();
     let cli = Cli::parse();
     let icon = tray_icon::draw_icon(tray_icon::TrayIcon { filled_percent: Some(100), badge: None }, ICON);
     let viewport = egui::ViewportBuilder::default()
@@ -97,9 +98,12 @@ fn main() -> ExitCode {
         // The session has ended, or its connection broke; nobody is there to read an error.
         Err(_) if app::was_open() && display.is_gone() => ExitCode::SUCCESS,
         Err(error) => {
-            // The tray reads the first line and shows it to the person. The library's own words are for the log.
+            // The tray reads the first line and shows it to the person.
             banyan_ui_common::print_error(&format!("error: {}", explain(&error, &display)));
-            banyan_ui_common::print_error(&format!("detail: {error}"));
+            // The library's own words help nobody but developers.
+            if std::env::var_os("RUST_LOG").is_some() {
+                banyan_ui_common::print_error(&format!("detail: {error}"));
+            }
             ExitCode::FAILURE
         }
     }
