@@ -129,10 +129,10 @@ struct UnhashedRelease {
 fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<UnhashedRelease, PublisherError> {
     let cannot = |what, option| PublisherError::CannotDerive { what, file: path.to_owned(), option };
     artifact_hash::artifact_size(path)?;
-    let kind = overrides
-        .kind
-        .or_else(|| derived_properties::kind_of_file(path))
-        .ok_or_else(|| cannot("kind", "--kind archive or --kind deb"))?;
+    let kind = overrides.kind.or_else(|| derived_properties::kind_of_file(path)).ok_or_else(|| {
+        let unknown = || cannot("kind", "--kind archive or --kind deb");
+        derived_properties::explain_other_format(path).unwrap_or_else(unknown)
+    })?;
     let kind = require_known_kind(kind)?;
     let from_name = file_name::parse(&path.file_name().unwrap_or_default().to_string_lossy());
     let deb = if kind == Kind::Deb { Some(CheckedDeb::read(path)?) } else { None };
@@ -233,7 +233,9 @@ fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<U
             option: "`kind` in the release description",
         };
         let mut install = InstallSpec {
-            kind: kind.ok_or_else(what).and_then(require_known_kind)?,
+            kind: kind
+                .ok_or_else(|| derived_properties::explain_other_format(&path).unwrap_or_else(what))
+                .and_then(require_known_kind)?,
             detect: described.detect.map(Into::into),
             probe: described.probe.map(Into::into),
             undo: described.undo.map(Into::into),

@@ -1,5 +1,9 @@
 //! Decompresses what stands around a tar archive. Several members or frames in a row are one stream, and zeros after
-//! the last one are ignored, as gzip does. Memory is bounded.
+//! the last one are ignored, as gzip does: tapes and some programs fill up blocks with them. Memory is bounded.
+//!
+//! Other data after the last member are an error. gzip ignores them with a warning, and GNU tar then fails. They can be a
+//! member whose first bytes were damaged, and a tar archive that ends before it looks whole: its last files would be
+//! missing on every machine, without a word.
 
 use std::io::{self, BufRead, BufReader, Read};
 

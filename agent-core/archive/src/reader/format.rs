@@ -1,6 +1,6 @@
 //! Recognises formats by their first bytes. Where those are inconclusive, the file name's extension decides.
 
-use super::compression::Compression;
+use super::{compression::Compression, unusable, zip_reader};
 use crate::refusal::ArchiveRefusal;
 use std::{
     fs::File,
@@ -30,8 +30,23 @@ pub(super) fn detect(file: &mut File, name: &str) -> io::Result<Result<Format, A
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
-    let found = by_content(&head).or_else(|| by_name(&head, name));
-    Ok(found.ok_or_else(|| refuse(&head)))
+    if unusable::is_part_name(name) {
+        return Ok(Err(unusable::refuse_part()));
+    }
+    if let Some(found) = by_content(&head).or_else(|| by_name(&head, name)) {
+        return Ok(Ok(found));
+    }
+    // The last part of a split zip begins in the middle of an entry.
+    let is_part = zip_reader::is_part_of_split(file)?;
+    Ok(Err(if is_part { unusable::refuse_part() } else { unusable::refuse(&head, name) }))
+}
+
+/// Returns why a file is no archive, if its format is known.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn refusal_of_other_format(file: &mut File, name: &str) -> io::Result<Option<ArchiveRefusal>> {
+    Ok(detect(file, name)?.err().filter(|refusal| *refusal != ArchiveRefusal::UnknownFormat))
 }
 
 fn by_content(head: &[u8]) -> Option<Format> {
@@ -75,46 +90,4 @@ fn by_name(head: &[u8], name: &str) -> Option<Format> {
 /// Whether the check sum of a tar header is right.
 fn is_tar_header(head: &[u8]) -> bool {
     head.len() == 512 && super::tar_reader::has_valid_checksum(tar::Header::from_byte_slice(head))
-}
-
-/// Whether these bytes are text. The last character may be cut off.
-fn is_text(head: &[u8]) -> bool {
-    let whole = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    whole.len() + 4 > head.len() && !whole.chars().any(|c| c.is_control() && !c.is_whitespace())
-}
-
-/// Says what else the file is, and what to do.
-fn refuse(head: &[u8]) -> ArchiveRefusal {
-    const KNOWN: &[(&[u8], &str)] = &[
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-        (b"Rar!", "a RAR archive"),
-        (b"LZIP", "compressed with lzip"),
-        (b"\x04\x22\x4d\x18", "compressed with LZ4"),
-        (b"\x1f\x9d", "compressed with compress"),
-        (b"\x5d\0\0", "compressed with LZMA, an older format than xz"),
-        (b"\x89LZO", "compressed with lzop"),
-        (b"MSCF", "a cabinet file"),
-        (b"!<arch>\ndebian", "a Debian package (pass --kind deb)"),
-        (b"!<arch>", "an ar archive"),
-        (b"\xed\xab\xee\xdb", "an RPM package"),
-        (b"0707", "a cpio archive"),
-        (b"\xd0\xcf\x11\xe0", "a Windows installer or an Office file"),
-        (b"MZ", "a program for Windows"),
-        (b"\x7fELF", "a program"),
-        (b"#!", "a script"),
-        (b"version https://git-lfs", "a Git LFS pointer without its content"),
-        (b"xar!", "a macOS package"),
-        (b"hsqs", "a SquashFS image"),
-    ];
-    let text = String::from_utf8_lossy(head).trim_start().to_ascii_lowercase();
-    let is_page = text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml");
-    let what = match KNOWN.iter().find(|(magic, _)| head.starts_with(magic)) {
-        Some((_, what)) => format!("it is {what}, not an archive"),
-        None if is_page => "it is a web page, not an archive".into(),
-        None if head.iter().all(|byte| *byte == 0) => "it is full of zeros, not an archive".into(),
-        None if is_text(head) => "it is a text, not an archive".into(),
-        None => return ArchiveRefusal::UnknownFormat,
-    };
-    let text = format!("{what} that machines can unpack; use tar (plain, gzip, xz, bzip2 or zstd) or zip");
-    ArchiveRefusal::Unsupported(text)
 }

@@ -7,6 +7,7 @@ mod format;
 mod pax;
 mod sparse;
 mod tar_reader;
+mod unusable;
 mod zip_reader;
 
 use crate::{
@@ -21,7 +22,7 @@ use std::{
 };
 
 pub use deb_reader::{DebDescription, read_deb};
-pub use format::{ARCHIVE_EXTENSIONS, is_archive_content};
+pub use format::{ARCHIVE_EXTENSIONS, is_archive_content, refusal_of_other_format};
 
 /// One entry as the archive describes it, not yet validated.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Reads zip archives. The central directory is authoritative in both passes; each file's content is checked against
 //! it. Of two entries with one name the last counts, as for other programs.
 
-use super::{Entry, EntryKind, Metadata, Visitor};
+use super::{Entry, EntryKind, Metadata, Visitor, unusable};
 use crate::{
     budget::{MAX_ENTRIES, SizeBudget},
     refusal::{ArchiveError, ArchiveRefusal, damaged},
@@ -49,6 +49,9 @@ pub(super) fn read_entries<E: From<ArchiveError>>(
     budget: &SizeBudget,
     visit: &mut Visitor<'_, E>,
 ) -> Result<Metadata, E> {
+    if is_part_of_split(&mut input).map_err(|error| ArchiveError::from(damaged(error)))? {
+        return Err(ArchiveError::from(unusable::refuse_part()).into());
+    }
     let start = ZipArchive::new(&mut input).map_err(refuse)?.central_directory_start();
     let directory = read_directory(&mut input, start).map_err(|error| ArchiveError::from(damaged(error)))?;
     let mut archive = ZipArchive::new(input).map_err(refuse)?;
@@ -70,6 +73,38 @@ pub(super) fn read_entries<E: From<ArchiveError>>(
         read_entry(file, name, budget, visit)?;
     }
     Ok(Metadata { repeated: directory.repeated, ..Metadata::default() })
+}
+
+/// The end of a zip: its signature, and its length without the comment (bytes).
+const END: &[u8] = b"PK\x05\x06";
+const END_BYTES: usize = 22;
+/// What stands before it in a large zip, and its length (bytes).
+const LARGE_END: &[u8] = b"PK\x06\x07";
+const LARGE_END_BYTES: usize = 20;
+/// With what the first part of a split zip begins.
+const SPLIT_START: &[u8] = b"PK\x07\x08";
+
+/// Whether this is one part of a zip that was split: the first one without an end, or the last one, whose end says that
+/// there are others. The crate reads the entries at wrong places then.
+pub(super) fn is_part_of_split(input: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let length = input.seek(SeekFrom::End(0))?;
+    let longest = (LARGE_END_BYTES + END_BYTES + usize::from(u16::MAX)) as u64;
+    input.seek(SeekFrom::Start(length.saturating_sub(longest)))?;
+    let mut tail = Vec::new();
+    input.by_ref().take(longest).read_to_end(&mut tail)?;
+    input.seek(SeekFrom::Start(0))?;
+    let mut head = Vec::new();
+    input.by_ref().take(SPLIT_START.len() as u64).read_to_end(&mut head)?;
+    input.seek(SeekFrom::Start(0))?;
+    let at = tail.windows(END_BYTES).rposition(|window| window.starts_with(END));
+    let Some(at) = at else { return Ok(head == SPLIT_START) };
+    let is_large = |at: usize| tail[at..].starts_with(LARGE_END);
+    if let Some(large) = at.checked_sub(LARGE_END_BYTES).filter(|large| is_large(*large)) {
+        let parts: [u8; 4] = tail[large + 16..large + 20].try_into().unwrap_or_default();
+        return Ok(u32::from_le_bytes(parts) > 1);
+    }
+    // A zip that counts further says so in the part for large ones.
+    Ok(!matches!(tail[at + 4..at + 6], [0, 0] | [0xff, 0xff]))
 }
 
 /// The name of an entry, and what is known about it.

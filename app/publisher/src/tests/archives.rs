@@ -55,6 +55,45 @@ fn what_machines_refuse_is_refused_with_entry_and_cure() {
 }
 
 #[test]
+fn what_is_no_archive_is_named_although_its_kind_cannot_be_derived() {
+    let mut appimage = b"\x7fELF\x02\x01\x01\0AI\x02".to_vec();
+    appimage.resize(4096, 7);
+    refused(draft("a-1.AppImage", &appimage, None), &["it is an AppImage", "tar -czf"]);
+    refused(draft("a-1.tar.lzma", b"\x5d\0\0\x80\0\xff\xff\xff", None), &["LZMA", "gzip, xz, bzip2 or zstd"]);
+    refused(draft("a-1.tar.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7", None), &["LZ4", "gzip, xz, bzip2 or zstd"]);
+    refused(draft("a-1.cpio", b"070701004A", None), &["a cpio archive", "pack its files"]);
+    // A Debian package with another name is not called unusable.
+    refused(draft("a-1.pkg", b"!<arch>\ndebian-binary   ", None), &["--kind deb"]);
+
+    let whole = zip(&[("f", 0o100_644, b"text")]);
+    assert!(draft("a-1.zip", &whole, None).is_ok());
+    let parts = ["one part of a split archive", "zip -s 0"];
+    refused(draft("a-1.z01", &[b"PK\x07\x08", whole.as_slice()].concat(), None), &parts);
+    refused(draft("a-1.z02", &[0xa7; 1000], None), &parts);
+    refused(draft("a-1.zip.001", &whole[..40], None), &parts);
+    refused(draft("a-1.zip", &[b"PK\x07\x08", &whole[..40]].concat(), None), &parts);
+    refused(draft("split.z01", &[b"PK\x07\x08", whole.as_slice()].concat(), None), &parts);
+    let mut last = whole;
+    let end = last.len() - 22;
+    last[end + 4] = 1;
+    for begin in [0, 1, end] {
+        refused(draft("a-1.zip", &last[begin..], None), &parts);
+    }
+}
+
+#[test]
+fn zeros_after_a_compressed_archive_are_padding_and_other_data_are_not() {
+    let archive = Tar::new().file("f", b"text").gz();
+    for zeros in [1, 511, 10_240, 300_000] {
+        assert!(draft("a-1.tar.gz", &[archive.clone(), vec![0; zeros]].concat(), None).is_ok(), "{zeros}");
+    }
+    for garbage in [&b"x"[..], &[0, 0, 0, b'x'], b"\x1f", b"\x1f\x8b"] {
+        let error = draft("a-1.tar.gz", &[archive.as_slice(), garbage].concat(), None).expect_err("not refused");
+        assert!(error.to_string().contains("damaged or truncated"), "{garbage:?}: {error}");
+    }
+}
+
+#[test]
 fn an_unknown_format_is_published_only_for_a_stated_kind_and_platform() {
     let unknown = [0xa7, 0x1b, 0x02, 0xc4].repeat(1000);
     refused(draft("a-1.tar", &unknown, None), &["not an archive that machines can unpack"]);
