@@ -28,6 +28,7 @@
 //! | `verification` | jobs and the records they are checked against |
 //! | `methods` | one install method for each kind of package: archives, Debian packages |
 //! | `package_state` | dpkg's words for the state of a package |
+//! | `file_attributes` | owner, mode, times and extended attributes of a file as data |
 //! | `storage` | the helper's own folder: layout, journal, staged copy, free space |
 //! | `command` | runs publishers' commands and dpkg |
 //! | `probe` | the commands that look at a release |
@@ -38,6 +39,7 @@ mod command;
 mod command_line;
 mod engine;
 mod error;
+mod file_attributes;
 mod interrupted_steps;
 mod methods;
 mod package_state;

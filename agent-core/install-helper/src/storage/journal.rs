@@ -3,6 +3,7 @@
 
 use crate::{
     error::{InstallError, IoContext, is_temporary},
+    file_attributes::FileAttributes,
     package_state::{Status, Want},
     protocol::Outcome,
     release::VerifiedRelease,
@@ -72,6 +73,9 @@ pub(crate) struct DebPlan {
     /// The places where it has a folder instead of a link, or a link instead of a folder.
     #[serde(default)]
     pub(crate) changed_kinds: Vec<FolderOrLink>,
+    /// Where the attributes are kept of what dpkg itself puts back.
+    #[serde(default)]
+    pub(crate) attributes: Option<PathBuf>,
     /// Status and version of every package, by name and architecture.
     pub(crate) machine: BTreeMap<String, String>,
 }
@@ -127,9 +131,23 @@ pub(crate) enum FileBefore {
     /// Nothing.
     Absent,
     /// A symbolic link.
-    Link { target: PathBuf },
+    Link {
+        target: PathBuf,
+        #[serde(default)]
+        attributes: Option<FileAttributes>,
+    },
     /// A file, of which this is a copy.
-    Copy { copy: PathBuf },
+    Copy {
+        copy: PathBuf,
+        /// An earlier build kept owner and mode with the copy alone.
+        #[serde(default)]
+        attributes: Option<FileAttributes>,
+        /// Other absolute paths of the same file that are not saved.
+        #[serde(default)]
+        other_names: Vec<String>,
+    },
+    /// Another name of the file that was saved at this path, earlier in the list.
+    HardLink { path: String },
 }
 
 /// One entry of dpkg's database.

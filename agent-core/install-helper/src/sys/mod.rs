@@ -5,6 +5,14 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::*;
 
+#[cfg(unix)]
+mod attributes;
+#[cfg(unix)]
+pub(crate) use attributes::*;
+
+#[cfg(target_os = "linux")]
+mod extended_attributes;
+
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]

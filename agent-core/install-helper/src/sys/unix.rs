@@ -344,24 +344,6 @@ pub(crate) fn limit_open_files() {
     }
 }
 
-/// Copies a file with its owner, mode and time to a place where nothing is, and syncs it.
-pub(crate) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let (mut source, mut target) = (File::open(from)?, create_private_file(to)?);
-    let found = source.metadata()?;
-    io::copy(&mut source, &mut target)?;
-    // A new owner clears some bits of the mode.
-    std::os::unix::fs::fchown(&target, Some(found.uid()), Some(found.gid()))?;
-    target.set_permissions(found.permissions())?;
-    target.set_modified(found.modified()?)?;
-    target.sync_all()
-}
-
-/// Returns whether two files have the same size, owner and mode.
-pub(crate) fn has_same_attributes(one: &Path, other: &Path) -> io::Result<bool> {
-    let attributes = |found: fs::Metadata| (found.len(), found.mode(), found.uid(), found.gid());
-    Ok(attributes(fs::metadata(one)?) == attributes(fs::metadata(other)?))
-}
-
 /// Creates a symbolic link.
 pub(crate) fn make_symlink(target: &Path, at: &Path) -> io::Result<()> {
     symlink(target, at)

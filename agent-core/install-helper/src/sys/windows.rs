@@ -1,5 +1,6 @@
 //! The functions for Windows.
 
+use crate::file_attributes::FileAttributes;
 use cap_std::fs::Dir;
 use std::{
     fs::{self, File, Permissions},
@@ -206,12 +207,37 @@ pub(crate) fn is_read_only(_path: &Path) -> bool {
 pub(crate) fn limit_open_files() {}
 
 /// Fails: only debs need it.
-pub(crate) fn copy_file(_from: &Path, _to: &Path) -> io::Result<()> {
+pub(crate) fn read_attributes(_place: &Path) -> io::Result<FileAttributes> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Fails: only debs need it.
-pub(crate) fn has_same_attributes(_one: &Path, _other: &Path) -> io::Result<bool> {
+pub(crate) fn copy_content(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails: only debs need it.
+pub(crate) fn copy_file(_from: &Path, _to: &Path, _attributes: &FileAttributes) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails: only debs need it.
+pub(crate) fn correct_attributes(_place: &Path, _wanted: &FileAttributes) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Returns `None`: only debs need it.
+pub(crate) fn shared_identity(_found: &fs::Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+/// Returns 1: only debs need it.
+pub(crate) fn count_links(_found: &fs::Metadata) -> u64 {
+    1
+}
+
+/// Fails: only debs need it.
+pub(crate) fn is_same_file(_one: &Path, _other: &Path) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

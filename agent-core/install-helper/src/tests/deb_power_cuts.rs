@@ -4,6 +4,7 @@
 use crate::{
     protocol::Outcome,
     tests::{
+        deb_attributes::{everything, mark, without_times},
         deb_builder::{DebSpec, dpkg, known, spec},
         deb_installs::{can_install, give_shell},
         helper_process::{install, start},
@@ -101,7 +102,14 @@ async fn machine_with(before: Option<&TestRelease>) -> TestMachine {
     give_shell(&machine);
     if let Some(before) = before {
         assert_eq!(install(&machine, before).await.unwrap().outcome, NEWLY_INSTALLED);
+        mark(&machine.root.join("usr/share/tool/version"));
     }
+    // Files of no package, which the release overwrites.
+    let place = |name: &str| machine.root.join("usr/share/tool").join(name);
+    fs::create_dir_all(place("")).unwrap();
+    fs::write(place("0"), "by hand").unwrap();
+    fs::hard_link(place("0"), place("1")).unwrap();
+    mark(&place("0"));
     machine
 }
 
@@ -117,6 +125,7 @@ async fn assert_undone_whenever_killed(before: Option<&TestRelease>, scope: Kill
     let detail = failed_and_restored(&outcome).1;
     for moment in 0..MOMENTS {
         let machine = machine_with(before).await;
+        let files = everything(&machine, &["usr"]);
         let after = took * moment / MOMENTS;
         let outcome = end_after_kill(&machine, &release, after, scope).await;
         let audit = String::from_utf8(dpkg(&machine, &["--audit"]).stdout).unwrap();
@@ -125,6 +134,9 @@ async fn assert_undone_whenever_killed(before: Option<&TestRelease>, scope: Kill
         let state = |machine: &TestMachine| known(machine, "tool").replace("unknown not-installed ", "");
         assert_eq!((state(&machine), audit), (state(&undisturbed), String::new()), "{case}");
         assert_eq!(failed_and_restored(&outcome), (Reason::ProbeFailed, detail), "{case}");
+        let is_by_dpkg = |path: &str| path.ends_with("version");
+        let left = without_times(everything(&machine, &["usr"]), is_by_dpkg);
+        assert_eq!(left, without_times(files, is_by_dpkg), "{case}");
         machine.assert_tidy();
     }
 }

@@ -2,10 +2,13 @@
 
 mod archive_installs;
 mod crash_recovery;
+#[cfg(target_os = "linux")]
+mod deb_attributes;
 mod deb_builder;
 mod deb_installs;
 mod deb_losses;
 mod deb_plans;
+#[cfg(target_os = "linux")]
 mod deb_power_cuts;
 mod deb_restores;
 mod deb_states;

@@ -22,6 +22,7 @@
 //! | `room` | the disks that its files go to |
 //! | `kept` | the debs to go back to |
 //! | `saved_files` | the machine's own files to put back |
+//! | `kept_attributes` | owner, mode and extended attributes of what dpkg puts back |
 //! | `changed_kinds` | folders that become links, and links that become folders |
 //! | `dpkg` | runs dpkg |
 //! | `undo` | restores what the run changed |
@@ -31,6 +32,7 @@ mod contents;
 pub(crate) mod database;
 pub(crate) mod dpkg;
 mod kept;
+mod kept_attributes;
 mod package;
 mod plan;
 mod relation;
@@ -65,6 +67,7 @@ use crate::{
 use banyan_proto::{Reason, manifest::InstallSpec, order::Allowance};
 use kept::KeptDebs;
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
@@ -169,6 +172,8 @@ impl DebMethod {
         let removed = changes.removed.iter().map(|gone| touched(gone, false)).collect::<Result<_, _>>()?;
         let before: Vec<&Package> = changes.before.iter().chain(&changes.removed).collect();
         let to_save = saved_files::find(deb, &before, database, self.layout.root())?;
+        let attributes = self.layout.restore_folder().join("attributes.json");
+        kept_attributes::keep(deb, &before, database, self.layout.root(), &attributes)?;
         let plan = DebPlan {
             architecture: new.architecture.clone(),
             is_coinstallable: new.is_coinstallable(),
@@ -176,8 +181,9 @@ impl DebMethod {
             package,
             removed,
             overwritten: self.save_overwritten(&changes, database)?,
-            saved_files: saved_files::save(to_save, self.layout.root(), &self.layout.restore_folder())?,
+            saved_files: saved_files::save(&to_save, &[], self.layout.root(), &self.layout.restore_folder())?,
             changed_kinds: changed_kinds::find(deb, database, self.layout.root())?,
+            attributes: Some(attributes),
             machine: database.summary(),
         };
         Ok((plan, changes))
@@ -194,10 +200,11 @@ impl DebMethod {
             |OverwrittenFiles { package, files }: &OverwrittenFiles| -> Result<OverwrittenPackage, InstallError> {
                 let list = database.info_path(package, "list");
                 let list = list.as_deref().and_then(|list| list.strip_prefix(root).ok());
-                let paths = files.iter().cloned().chain(list.map(|list| format!("/{}", list.display()))).collect();
+                let paths: BTreeSet<String> =
+                    files.iter().cloned().chain(list.map(|list| format!("/{}", list.display()))).collect();
                 let folder = self.layout.restore_folder().join(package.id());
                 create_folder(&folder)?;
-                let saved_files = saved_files::save(paths, root, &folder)?;
+                let saved_files = saved_files::save(&paths, &database.files(package), root, &folder)?;
                 Ok(OverwrittenPackage { name: package.name.clone(), before: database.state_of(package), saved_files })
             };
         changes.overwritten.iter().map(save).collect()

@@ -6,6 +6,7 @@
 
 use crate::{
     error::{InstallError, IoContext},
+    file_attributes::FileAttributes,
     methods::deb::{
         contents::{Deb, has_same_bytes},
         database::Database,
@@ -147,33 +148,68 @@ fn add_files_below(folder: &Path, path: &str, files: &mut BTreeMap<PathBuf, Stri
     Ok(())
 }
 
-/// Copies files to `folder`, and syncs the copies.
+/// Copies files to `folder`, and syncs the copies. `names` are further paths that can be other names (hard links) of the
+/// same files.
 ///
 /// # Errors
 /// When one cannot be read or copied.
-pub(crate) fn save(paths: BTreeSet<String>, root: &Path, folder: &Path) -> Result<Vec<SavedFile>, InstallError> {
+pub(crate) fn save(
+    paths: &BTreeSet<String>,
+    names: &[String],
+    root: &Path,
+    folder: &Path,
+) -> Result<Vec<SavedFile>, InstallError> {
     let mut saved = Vec::new();
-    for (number, path) in paths.into_iter().enumerate() {
-        let place = resolve(root, &path);
+    let mut shared: BTreeMap<(u64, u64), String> = BTreeMap::new();
+    let mut named = None;
+    for (number, path) in paths.iter().enumerate() {
+        let place = resolve(root, path);
+        let context = || format!("saving {}", place.display());
         let before = match look_at(&place)? {
             None => FileBefore::Absent,
             Some(found) if found.is_symlink() => {
                 let target = fs::read_link(&place).context(|| format!("reading {}", place.display()))?;
-                FileBefore::Link { target }
+                FileBefore::Link { target, attributes: Some(sys::read_attributes(&place).context(context)?) }
             }
             Some(found) if found.is_file() => {
-                let copy = folder.join(format!("{number}.saved"));
-                remove_path(&copy)?;
-                sys::copy_file(&place, &copy).context(|| format!("saving {}", place.display()))?;
-                FileBefore::Copy { copy }
+                let identity = sys::shared_identity(&found);
+                if let Some(first) = identity.and_then(|identity| shared.get(&identity)) {
+                    FileBefore::HardLink { path: first.clone() }
+                } else {
+                    let mut other_names = Vec::new();
+                    if let Some(identity) = identity {
+                        shared.insert(identity, path.clone());
+                        let named = named.get_or_insert_with(|| by_identity(names, paths, root));
+                        other_names = named.remove(&identity).unwrap_or_default();
+                    }
+                    // Before the copy: it changes when the file was read.
+                    let attributes = Some(sys::read_attributes(&place).context(context)?);
+                    let copy = folder.join(format!("{number}.saved"));
+                    remove_path(&copy)?;
+                    sys::copy_content(&place, &copy).context(context)?;
+                    FileBefore::Copy { copy, attributes, other_names }
+                }
             }
             // dpkg leaves folders, devices and pipes of this name to the administrator.
             Some(_) => continue,
         };
-        saved.push(SavedFile { path, before });
+        saved.push(SavedFile { path: path.clone(), before });
     }
     sys::sync_folder(folder).context(|| format!("syncing {}", folder.display()))?;
     Ok(saved)
+}
+
+/// Returns those paths whose file has several names, by what these names have in common. `saved` are left out.
+fn by_identity(names: &[String], saved: &BTreeSet<String>, root: &Path) -> BTreeMap<(u64, u64), Vec<String>> {
+    let mut found: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
+    let mut places = Places::new(root);
+    for path in names.iter().filter(|path| !saved.contains(*path)) {
+        let file = fs::symlink_metadata(places.of(path)).ok().filter(fs::Metadata::is_file);
+        if let Some(identity) = file.as_ref().and_then(sys::shared_identity) {
+            found.entry(identity).or_default().push(path.clone());
+        }
+    }
+    found
 }
 
 /// Removes files that were not there before. dpkg forgets settings of the failed version only if they are gone before it
@@ -191,7 +227,8 @@ pub(crate) fn remove_new(saved: &[SavedFile], root: &Path) -> Result<(), Install
     Ok(())
 }
 
-/// Puts saved files back, and removes those that were not there before. Can be repeated after a crash.
+/// Puts saved files back with owner, mode, times, extended attributes and hard links, and removes those that were not
+/// there before. Can be repeated after a crash.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -201,28 +238,90 @@ pub(crate) fn put_back(saved: &[SavedFile], root: &Path) -> Result<(), InstallEr
         let place = resolve(root, path);
         let context = || format!("restoring {}", place.display());
         let now = look_at(&place)?;
-        match before {
-            FileBefore::Absent => {}
-            FileBefore::Link { target } => {
-                if fs::read_link(&place).ok().as_ref() != Some(target) {
-                    make_room(&place, now.as_ref()).context(context)?;
-                    sys::make_symlink(target, &place).context(context)?;
-                }
+        let is_changed = match before {
+            FileBefore::Absent => false,
+            FileBefore::Link { target, attributes } => {
+                put_back_link(&place, now.as_ref(), target, attributes.as_ref()).context(context)?
             }
-            FileBefore::Copy { copy } => {
-                if !now.as_ref().is_some_and(fs::Metadata::is_file) || !is_same(copy, &place).context(context)? {
-                    make_room(&place, now.as_ref()).context(context)?;
-                    sys::copy_file(copy, &place).context(context)?;
-                }
+            FileBefore::HardLink { path } => link_to(&resolve(root, path), &place, now.as_ref()).context(context)?,
+            FileBefore::Copy { copy, attributes, other_names } => {
+                let attributes = match attributes {
+                    Some(attributes) => attributes.clone(),
+                    None => sys::read_attributes(copy).context(context)?,
+                };
+                let others = other_names.iter().map(|other| resolve(root, other));
+                put_back_file(&place, now.as_ref(), copy, &attributes, others).context(context)?
             }
+        };
+        if let Some(folder) = place.parent().filter(|_| is_changed) {
+            sys::sync_folder(folder).context(context)?;
         }
     }
     Ok(())
 }
 
-fn is_same(copy: &Path, place: &Path) -> io::Result<bool> {
-    Ok(sys::has_same_attributes(copy, place)?
-        && has_same_bytes(&mut fs::File::open(copy)?, &mut fs::File::open(place)?)?)
+/// Puts a file back. `others` are names that it had beside this one. Returns whether something was changed.
+fn put_back_file(
+    place: &Path,
+    now: Option<&fs::Metadata>,
+    copy: &Path,
+    attributes: &FileAttributes,
+    others: impl Iterator<Item = PathBuf>,
+) -> io::Result<bool> {
+    let has_content = |path: &Path| -> io::Result<bool> {
+        let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        Ok(is_file && has_same_bytes(&mut fs::File::open(copy)?, &mut sys::open_plain_file(path)?)?)
+    };
+    let mut other = None;
+    for path in others {
+        if other.is_none() && has_content(&path)? {
+            other = Some(path);
+        }
+    }
+    // The file of someone who has meanwhile given it another name keeps its attributes.
+    let may_stay = now.is_some_and(|now| sys::count_links(now) <= attributes.links);
+    let is_linked = |other: &PathBuf| sys::is_same_file(other, place).unwrap_or(false);
+    if may_stay && other.as_ref().is_none_or(is_linked) && has_content(place)? {
+        return sys::correct_attributes(place, attributes);
+    }
+    match other {
+        Some(other) => {
+            // dpkg takes the permissions of a setuid program away when it replaces one of its names.
+            sys::correct_attributes(&other, attributes)?;
+            link_to(&other, place, now)
+        }
+        None => {
+            make_room(place, now)?;
+            sys::copy_file(copy, place, attributes).map(|()| true)
+        }
+    }
+}
+
+/// Makes a place another name of a file. Returns whether it was not one.
+fn link_to(file: &Path, place: &Path, now: Option<&fs::Metadata>) -> io::Result<bool> {
+    if now.is_some() && sys::is_same_file(file, place)? {
+        return Ok(false);
+    }
+    make_room(place, now)?;
+    fs::hard_link(file, place).map(|()| true)
+}
+
+fn put_back_link(
+    place: &Path,
+    now: Option<&fs::Metadata>,
+    target: &Path,
+    attributes: Option<&FileAttributes>,
+) -> io::Result<bool> {
+    let is_there = fs::read_link(place).is_ok_and(|now| now == target);
+    if !is_there {
+        make_room(place, now)?;
+        sys::make_symlink(target, place)?;
+    }
+    let is_corrected = match attributes {
+        Some(attributes) => sys::correct_attributes(place, attributes)?,
+        None => false,
+    };
+    Ok(!is_there || is_corrected)
 }
 
 /// Makes room for a file: creates its folder, or removes what is there. A folder is removed only when it is empty.

@@ -4,7 +4,7 @@
 use crate::{
     command::{DPKG_LOCKED, ExternalCommand, OutputLog},
     error::{InstallError, IoContext, is_temporary},
-    methods::deb::{changed_kinds, database::Database, dpkg::Dpkg, package::Package, saved_files},
+    methods::deb::{changed_kinds, database::Database, dpkg::Dpkg, kept_attributes, package::Package, saved_files},
     package_state::Status,
     storage::{
         files::remove_path,
@@ -49,7 +49,12 @@ pub(crate) fn restore(
     }
     let files = saved_files::put_back(&plan.saved_files, root)
         .and_then(|()| put_back_overwritten(plan, root))
-        .and_then(|()| changed_kinds::put_back_links(&plan.changed_kinds, root));
+        .and_then(|()| changed_kinds::put_back_links(&plan.changed_kinds, root))
+        .and_then(|()| match &plan.attributes {
+            // Another version than before has attributes of its own.
+            Some(kept) if restored.is_ok() => kept_attributes::put_back(kept, root),
+            _ => Ok(()),
+        });
     restored.and(files.map_err(|error| match is_temporary(error.reason()) {
         true => error,
         false => failed(error.to_string()),
