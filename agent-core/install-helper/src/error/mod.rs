@@ -57,7 +57,8 @@ pub(crate) fn is_temporary(reason: Reason) -> bool {
     let renewed = matches!(reason, Reason::WaitsForPermit | Reason::ClockWrong | Reason::MetadataExpired);
     let of_places = matches!(reason, Reason::ReadOnly | Reason::NoExec | Reason::PlaceMissing | Reason::PlaceTaken);
     let of_room = matches!(reason, Reason::DiskFull | Reason::FileTooLarge);
-    renewed || of_places || of_room || reason == Reason::PackageManagerBusy
+    let of_dpkg = matches!(reason, Reason::PackageManagerBusy | Reason::PackageManagerMisconfigured);
+    renewed || of_places || of_room || of_dpkg
 }
 
 /// Adds what was attempted to an error of the operating system.

@@ -5,6 +5,8 @@ mod crash_recovery;
 #[cfg(target_os = "linux")]
 mod deb_attributes;
 mod deb_builder;
+#[cfg(target_os = "linux")]
+mod deb_configuration;
 mod deb_installs;
 mod deb_losses;
 mod deb_plans;

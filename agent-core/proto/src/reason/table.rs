@@ -279,6 +279,11 @@ reasons! {
             => "Banyan will try again when it has finished",
         user: "another program is installing software"
             => "Banyan will try again when it has finished";
+    PackageManagerMisconfigured = "package-manager-misconfigured", Machine,
+        admin: "dpkg's configuration on this machine prevents every installation"
+            => "correct what the detail names (in /etc/dpkg); the update then continues automatically",
+        user: "this computer's settings prevent software from being installed"
+            => "ask your administrator for help";
     ArchiveUnsafe = "archive-unsafe", Publisher,
         admin: "the archive has an entry that must not be unpacked"
             => "make the archive without that entry and publish again",

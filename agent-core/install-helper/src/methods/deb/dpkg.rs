@@ -3,7 +3,7 @@
 use crate::{
     command::{DPKG_LOCKED, ExternalCommand, FinishedCommand, OutputLog, ScriptWatch},
     error::InstallError,
-    methods::deb::{contents::Deb, package::Package},
+    methods::deb::{contents::Deb, dpkg_config, package::Package},
     package_state::Want,
     sys,
 };
@@ -83,6 +83,9 @@ impl Dpkg {
         if finished.is_success() && !name.is_empty() {
             return Ok(name.to_owned());
         }
+        if let Some(detail) = dpkg_config::describe_error(&finished.output) {
+            return Err(InstallError::new(Reason::PackageManagerMisconfigured, detail));
+        }
         Err(InstallError::new(Reason::InstallFailed, format!("dpkg {}: {name}", finished.describe_exit())))
     }
 
@@ -112,9 +115,9 @@ impl Dpkg {
         let mut arguments = self.arguments(&["--no-act", "--auto-deconfigure", "--force-downgrade", "--force-hold"]);
         arguments.extend(["--install".into(), deb.into()]);
         let finished = Self::start(&self.command("dpkg", arguments, QUERY_TIMEOUT), "dpkg", log)?;
-        // A hook of the machine's settings says nothing about the deb, and may fail after the installation.
-        let has_failed_hook = finished.output.contains("dpkg: error: error executing hook");
-        if finished.is_success() || has_failed_hook { Ok(()) } else { Err(to_error(&finished, &self.root)) }
+        // A hook says nothing about the deb. One that runs last does not prevent the installation.
+        let is_fine = finished.is_success() || dpkg_config::only_last_hook_failed(&finished.output);
+        if is_fine { Ok(()) } else { Err(to_error(&finished, &self.root)) }
     }
 
     /// Unpacks and configures debs, even such that are older than the installed versions. An error says what dpkg
@@ -220,6 +223,9 @@ fn to_error(finished: &FinishedCommand, root: &Path) -> InstallError {
     }
     if let Some(line) = line_with(&["Read-only file system"]) {
         return InstallError::new(Reason::ReadOnly, format!("dpkg cannot write: {line}"));
+    }
+    if let Some(detail) = dpkg_config::describe_error(&finished.output) {
+        return InstallError::new(Reason::PackageManagerMisconfigured, detail);
     }
     let is_damage = |line: &&&str| {
         !line.contains("warning") && DAMAGED.iter().any(|texts| texts.iter().all(|text| line.contains(text)))

@@ -25,12 +25,14 @@
 //! | `kept_attributes` | owner, mode and extended attributes of what dpkg puts back |
 //! | `changed_kinds` | folders that become links, and links that become folders |
 //! | `dpkg` | runs dpkg |
+//! | `dpkg_config` | errors of the machine's configuration of dpkg |
 //! | `undo` | restores what the run changed |
 
 mod changed_kinds;
 mod contents;
 pub(crate) mod database;
 pub(crate) mod dpkg;
+mod dpkg_config;
 mod kept;
 mod kept_attributes;
 mod package;
