@@ -12,7 +12,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -84,8 +84,10 @@ pub(crate) struct ScriptWatch {
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExitKind {
-    /// It exited with this code; `None` when a signal ended it.
-    Code(Option<i32>),
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it, such as `SIGKILL`.
+    Signal(String),
     /// It ran out of time and was killed with its whole group.
     TimedOut,
 }
@@ -97,6 +99,8 @@ pub(crate) struct FinishedCommand {
     pub(crate) output: String,
     /// Which script ran too long and was stopped, for people.
     pub(crate) stopped_script: Option<String>,
+    /// Whether the kernel ended a process here meanwhile because memory ran out, as far as it is known.
+    pub(crate) memory_ran_out: bool,
 }
 
 /// What is read from a program while it runs.
@@ -140,6 +144,7 @@ impl ExternalCommand {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(context)?;
         let progress = Mutex::<Progress>::default();
+        let killed_before = sys::count_out_of_memory_kills();
         let (exit, stopped_script) = runtime
             .block_on(async {
                 let mut command = Command::new(program);
@@ -196,7 +201,8 @@ impl ExternalCommand {
         if !output.is_empty() && !output.ends_with('\n') {
             log.append_line("");
         }
-        Ok(FinishedCommand { exit, output, stopped_script })
+        let memory_ran_out = sys::count_out_of_memory_kills() > killed_before;
+        Ok(FinishedCommand { exit, output, stopped_script, memory_ran_out })
     }
 }
 
@@ -216,16 +222,33 @@ fn why_not_started(program: &OsStr, error: &io::Error) -> Option<InstallError> {
 
 impl FinishedCommand {
     pub(crate) fn is_success(&self) -> bool {
-        self.exit == ExitKind::Code(Some(0))
+        self.exit == ExitKind::Code(0)
     }
     /// Describes how the program ended, for people.
     pub(crate) fn describe_exit(&self) -> String {
-        match self.exit {
-            ExitKind::Code(Some(code)) => format!("exited with code {code}"),
-            ExitKind::Code(None) => "was killed by a signal".into(),
+        let mut text = match &self.exit {
+            ExitKind::Code(code) => format!("exited with code {code}{}", describe_shell_code(*code)),
+            ExitKind::Signal(name) => format!("was killed by {name}"),
             ExitKind::TimedOut => "timed out and was killed".into(),
+        };
+        if self.memory_ran_out {
+            text += OUT_OF_MEMORY;
         }
+        text
     }
+}
+
+/// Says that memory ran out, at the end of how a program ended.
+const OUT_OF_MEMORY: &str = " (memory ran out, and the kernel's out-of-memory killer ended a program)";
+
+/// Explains an exit code with which shells pass on that a signal ended their last program. Empty for other codes.
+pub(crate) fn describe_shell_code(code: i32) -> String {
+    sys::signal_name(code - 128).map_or_else(String::new, |name| format!(" (as a shell does after {name})"))
+}
+
+fn exit_kind(status: ExitStatus) -> ExitKind {
+    let signal = || ExitKind::Signal(sys::ending_signal(status).unwrap_or_else(|| "a signal".into()));
+    status.code().map_or_else(signal, ExitKind::Code)
 }
 
 /// Waits for the program. Ends scripts that run too long; the program notices, and goes on.
@@ -234,17 +257,17 @@ async fn wait_watching(
     scripts: Option<ScriptWatch>,
     progress: &Mutex<Progress>,
 ) -> std::io::Result<(ExitKind, Option<String>)> {
-    let Some(watch) = scripts else { return Ok((ExitKind::Code(child.wait().await?.code()), None)) };
+    let Some(watch) = scripts else { return Ok((exit_kind(child.wait().await?), None)) };
     let group = child.id();
     let mut stopped: Option<String> = None;
     loop {
         if let Ok(status) = timeout(SCRIPT_CHECK, child.wait()).await {
-            let code = status?.code();
-            if let (None, Some(group)) = (code, group) {
+            let exit = exit_kind(status?);
+            if let (ExitKind::Signal(_), Some(group)) = (&exit, group) {
                 // A script that a killed program left behind would work against what comes next.
                 sys::kill_group(group);
             }
-            return Ok((ExitKind::Code(code), stopped));
+            return Ok((exit, stopped));
         }
         let script = locked(progress).script.clone();
         let Some((name, since)) = script.filter(|(_, since)| since.elapsed() > watch.limit) else { continue };

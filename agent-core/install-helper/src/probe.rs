@@ -60,7 +60,7 @@ pub(crate) fn run(release: &VerifiedRelease, folder: &Path, log: &mut OutputLog)
 
 /// Whether a shell was the probe, and could not start what it was to start.
 fn was_forbidden(finished: &FinishedCommand, folder: &Path) -> bool {
-    finished.exit == ExitKind::Code(Some(EXIT_NOT_EXECUTABLE)) && sys::forbids_programs(folder)
+    finished.exit == ExitKind::Code(EXIT_NOT_EXECUTABLE) && sys::forbids_programs(folder)
 }
 
 /// Says why a probe could not be started; a missing permission to execute it is the most common cause.

@@ -18,7 +18,7 @@ use std::{
         process::CommandExt,
     },
     path::Path,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
 };
 use tokio::process::{Child, Command};
 
@@ -200,6 +200,39 @@ pub(crate) fn kill_group(group: u32) {
         // A group without processes is fine.
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
+}
+
+/// Returns the name of a signal: `SIGKILL`. `None` for what is none, or has no name.
+pub(crate) fn signal_name(number: i32) -> Option<&'static str> {
+    Signal::try_from(number).ok().map(Signal::as_str)
+}
+
+/// Returns the signal that ended a program.
+pub(crate) fn ending_signal(status: ExitStatus) -> Option<String> {
+    let number = std::os::unix::process::ExitStatusExt::signal(&status)?;
+    Some(signal_name(number).map_or_else(|| format!("signal {number}"), str::to_owned))
+}
+
+/// Returns how many processes of this process's control group the kernel has ended because memory ran out. 0 where the
+/// system does not say it.
+pub(crate) fn count_out_of_memory_kills() -> u64 {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let count = |file: String| -> Option<u64> {
+        let text = fs::read_to_string(file).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    };
+    let of_group = |line: &str| -> Option<u64> {
+        // `0::/path` in version 2, `4:memory:/path` in version 1.
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        match controllers {
+            "" => ["", "/unified"].iter().find_map(|at| count(format!("/sys/fs/cgroup{at}{path}/memory.events"))),
+            _ if controllers.split(',').any(|one| one == "memory") => {
+                count(format!("/sys/fs/cgroup/memory{path}/memory.oom_control"))
+            }
+            _ => None,
+        }
+    };
+    groups.lines().filter_map(of_group).max().unwrap_or(0)
 }
 
 /// The reading end of a program's output.

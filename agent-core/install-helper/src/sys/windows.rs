@@ -7,7 +7,7 @@ use std::{
     io,
     os::windows::fs::FileExt,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
 };
 use tokio::process::{Child, Command};
 
@@ -61,6 +61,21 @@ pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
 /// Fails: this system has no such system call.
 pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Returns `None`: the system has no signals.
+pub(crate) fn signal_name(_number: i32) -> Option<&'static str> {
+    None
+}
+
+/// Returns `None`: the system has no signals.
+pub(crate) fn ending_signal(_status: ExitStatus) -> Option<String> {
+    None
+}
+
+/// Returns 0: the system ends no program when memory runs out.
+pub(crate) fn count_out_of_memory_kills() -> u64 {
+    0
 }
 
 /// The reading end of a program's output.

@@ -91,6 +91,21 @@ fn the_environment_and_the_folder_are_clean() {
 }
 
 #[test]
+fn the_signal_that_ended_a_program_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (script, says) in [
+        ("kill -KILL $$", "was killed by SIGKILL"),
+        ("kill -SEGV $$", "was killed by SIGSEGV"),
+        ("sh -c 'kill -SEGV $$'; exit $?", "exited with code 139 (as a shell does after SIGSEGV)"),
+        ("exit 7", "exited with code 7"),
+        ("exit 255", "exited with code 255"),
+    ] {
+        let finished = shell_command(script, folder.path()).run(&mut OutputLog::default()).unwrap();
+        assert_eq!(finished.describe_exit(), says, "{script}");
+    }
+}
+
+#[test]
 fn commands_run_without_a_shell() {
     let folder = tempfile::tempdir().unwrap();
     let spec = command(&["/bin/echo", "$HOME; echo `id` > x", "*"]);

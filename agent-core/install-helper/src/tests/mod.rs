@@ -18,6 +18,8 @@ mod ended_helper;
 mod external_commands;
 mod helper_process;
 mod hostile_agent;
+#[cfg(target_os = "linux")]
+mod memory_limits;
 mod other_kinds;
 mod real_mounts;
 mod request_format;

@@ -1,7 +1,7 @@
 //! Runs dpkg and interprets its output.
 
 use crate::{
-    command::{DPKG_LOCKED, ExternalCommand, FinishedCommand, OutputLog, ScriptWatch},
+    command::{DPKG_LOCKED, ExternalCommand, FinishedCommand, OutputLog, ScriptWatch, describe_shell_code},
     error::InstallError,
     methods::deb::{contents::Deb, dpkg_config, package::Package},
     package_state::Want,
@@ -26,6 +26,22 @@ const MAX_CAUSE_LINES: usize = 4;
 const SCRIPT_STARTS: &str = "fork/exec ";
 /// What dpkg's debugging lines begin with.
 const DEBUG_LINE: &str = "D000002: ";
+
+/// How dpkg says that a signal ended a script, and the signal's name.
+const SIGNALS: [(&str, &str); 12] = [
+    ("Killed", "SIGKILL"),
+    ("Segmentation fault", "SIGSEGV"),
+    ("Aborted", "SIGABRT"),
+    ("Bus error", "SIGBUS"),
+    ("Illegal instruction", "SIGILL"),
+    ("Floating point exception", "SIGFPE"),
+    ("Bad system call", "SIGSYS"),
+    ("Terminated", "SIGTERM"),
+    ("Hangup", "SIGHUP"),
+    ("Broken pipe", "SIGPIPE"),
+    ("CPU time limit exceeded", "SIGXCPU"),
+    ("File size limit exceeded", "SIGXFSZ"),
+];
 
 /// How dpkg and debconf say that another program holds a lock.
 const LOCKED: [&str; 3] = ["lock was locked by another process", "unable to lock", "is locked by another process"];
@@ -244,7 +260,7 @@ fn to_error(finished: &FinishedCommand, root: &Path) -> InstallError {
         return InstallError::new(Reason::NoExec, detail);
     }
     let detail = match describe_error(&finished.output) {
-        Some(cause) => format!("dpkg {}: {cause}", finished.describe_exit()),
+        Some(cause) => format!("dpkg {}: {}", finished.describe_exit(), name_signal(cause)),
         None => format!("dpkg {}", finished.describe_exit()),
     };
     InstallError::new(Reason::InstallFailed, detail)
@@ -293,6 +309,20 @@ fn describe_error(output: &str) -> Option<String> {
         let _ = write!(cause, "; it printed last: {printed}");
     }
     Some(cause)
+}
+
+/// Names the signal that ended a script, or the last program of one.
+fn name_signal(cause: String) -> String {
+    const STATUS: &str = "error exit status ";
+    let killed = SIGNALS.iter().map(|(word, name)| (format!("killed by signal ({word})"), name));
+    if let Some((text, name)) = killed.into_iter().find(|(text, _)| cause.contains(text)) {
+        return cause.replace(&text, &format!("killed by {name}"));
+    }
+    let Some((before, status)) = cause.split_once(STATUS) else { return cause };
+    let digits = status.find(|c: char| !c.is_ascii_digit()).unwrap_or(status.len());
+    let (code, rest) = status.split_at(digits);
+    let explained = code.parse().map_or_else(|_| String::new(), describe_shell_code);
+    format!("{before}{STATUS}{code}{explained}{rest}")
 }
 
 /// Whether dpkg itself wrote a line.
@@ -344,8 +374,9 @@ mod tests {
     #[test]
     fn what_scripts_print_on_their_way_is_not_taken_for_dpkgs_trouble() {
         let reason = |output: &str| {
-            let (exit, output) = (crate::command::ExitKind::Code(Some(1)), output.to_owned());
-            to_error(&FinishedCommand { exit, output, stopped_script: None }, Path::new("/")).reason()
+            let (exit, output) = (crate::command::ExitKind::Code(1), output.to_owned());
+            let finished = FinishedCommand { exit, output, stopped_script: None, memory_ran_out: false };
+            to_error(&finished, Path::new("/")).reason()
         };
         let failed = "dpkg: error processing package tool (--install):\n installed tool package post-installation \
                       script subprocess returned error exit status 1\n";
@@ -378,6 +409,21 @@ mod tests {
             ("dpkg: warning: files list file for package 'x' missing; assuming it has none", Reason::InstallFailed),
         ] {
             assert_eq!(reason(&format!("{words}\n")), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_signal_that_ended_a_script_is_named() {
+        for (dpkgs, names) in [
+            ("subprocess was killed by signal (Killed)", "subprocess was killed by SIGKILL"),
+            ("killed by signal (Segmentation fault), core dumped", "killed by SIGSEGV, core dumped"),
+            (
+                "returned error exit status 139; it said x",
+                "returned error exit status 139 (as a shell does after SIGSEGV); it said x",
+            ),
+            ("returned error exit status 7", "returned error exit status 7"),
+        ] {
+            assert_eq!(name_signal(dpkgs.into()), names);
         }
     }
 
