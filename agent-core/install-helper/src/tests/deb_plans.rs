@@ -5,7 +5,7 @@ use crate::{
     tests::{
         deb_builder::{DebSpec, cache, dpkg, dpkg_deb, hold, known, read, spec},
         deb_installs::can_install,
-        test_machine::{NEWLY_INSTALLED, TestMachine, failed_and_restored},
+        test_machine::{ALREADY_INSTALLED, NEWLY_INSTALLED, TestMachine, failed_and_restored},
     },
 };
 use banyan_proto::{Reason, order::Allowance};
@@ -33,9 +33,9 @@ fn what_another_package_needs_stays() {
     if !can_install("planning debs") {
         return;
     }
-    let service = DebSpec { control: "Depends: tool (= 1)\n", ..spec("service", "1") };
+    let service = DebSpec { control: "Depends: tool (<< 2)\n", ..spec("service", "1") };
     let detail = refused(&[spec("tool", "1"), service.clone()], &spec("tool", "2"), Reason::BreaksOthers);
-    assert_eq!(detail, "with tool 2: service 1 needs tool (= 1)");
+    assert_eq!(detail, "with tool 2: service 1 needs tool (<< 2)");
     // The same through a name that the new version no longer provides.
     let provider = DebSpec { control: "Provides: api (= 3)\n", ..spec("tool", "1") };
     let service = DebSpec { control: "Depends: api (>= 3) | other-api\n", ..spec("service", "1") };
@@ -49,6 +49,42 @@ fn what_another_package_needs_stays() {
     let next = DebSpec { control: "Provides: api (= 4)\n", ..spec("tool", "2") };
     cache(&machine, &DebSpec { control: "Provides: api (= 3)\n", ..spec("tool", "1") });
     assert_eq!(machine.install(&next.release(1)).outcome, NEWLY_INSTALLED);
+}
+
+#[test]
+fn packages_that_must_change_together_are_named_with_the_way_out() {
+    if !can_install("planning debs") {
+        return;
+    }
+    let lib = |version| spec("lib", version);
+    let dev = |version, control| DebSpec { control, ..spec("lib-dev", version) };
+    let before = [lib("1"), dev("1", "Depends: lib (= 1)\n")];
+    let detail = refused(&before, &lib("2"), Reason::BreaksOthers);
+    let together = |names, files| {
+        format!(
+            "{names} must change together, and Banyan installs one package at a time: install their debs in one run on \
+             the machine (`apt-get install {files}`), then run `banyan retry`"
+        )
+    };
+    let way_out = together("lib and lib-dev", "./lib.deb ./lib-dev.deb");
+    assert_eq!(detail, format!("with lib 2: lib-dev 1 needs lib (= 1); {way_out}"));
+    let detail = refused(&before, &dev("2", "Depends: lib (= 2)\n"), Reason::DependencyMissing);
+    let way_out = together("lib-dev and lib", "./lib-dev.deb ./lib.deb");
+    assert_eq!(detail, format!("lib-dev 2 needs lib (= 2) (lib 1 is installed); {way_out}"));
+
+    // Once that is done, both deployments find their package in place.
+    let machine = TestMachine::new();
+    before.iter().for_each(|deb| assert!(dpkg_deb(&machine, "--install", deb)));
+    let both = [lib("2"), dev("2", "Depends: lib (= 2)\n")];
+    let files = both.each_ref().map(|deb| {
+        let file = machine.path(deb.name);
+        fs::write(&file, deb.build()).unwrap();
+        file.to_str().unwrap().to_owned()
+    });
+    assert!(dpkg(&machine, &["--install", &files[0], &files[1]]).status.success());
+    for deb in both {
+        assert_eq!(machine.install(&deb.release(1)).outcome, ALREADY_INSTALLED);
+    }
 }
 
 #[test]

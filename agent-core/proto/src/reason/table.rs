@@ -301,7 +301,7 @@ reasons! {
             => "ask your administrator to install it";
     BreaksOthers = "breaks-others", Publisher,
         admin: "installing the package would break other packages on this machine"
-            => "deploy versions of the other packages that fit, or remove them from the machine",
+            => "deploy fitting versions of the others first; install debs that need exact versions of each other in one run (`apt-get install ./A.deb ./B.deb`)",
         user: "this version doesn't fit other software on this computer"
             => "nothing to do: the present version stays; your administrator can see this";
     PackageConflict = "package-conflict", Publisher,

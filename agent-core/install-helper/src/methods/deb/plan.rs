@@ -97,7 +97,7 @@ pub(crate) fn plan(database: &Database, deb: &Deb, given: &Circumstances<'_>) ->
         "all" => given.native.to_owned(),
         own => own.to_owned(),
     };
-    check_dependencies(&after, new, &native(new))?;
+    check_dependencies(&after, before, new, &native(new))?;
     let overwritten = overwritten(&after, new, given)?;
     after.push(Package { status: Status::Installed, ..new.clone() });
     check_dependants(database, &after, new, &native)?;
@@ -190,8 +190,14 @@ fn removed_in_favour(
     Ok(removed)
 }
 
-fn check_dependencies(after: &[Package], new: &Package, architecture: &str) -> Result<(), InstallError> {
+fn check_dependencies(
+    after: &[Package],
+    before: Option<&Package>,
+    new: &Package,
+    architecture: &str,
+) -> Result<(), InstallError> {
     let mut missing = Vec::new();
+    let mut bound = BTreeSet::new();
     for group in &new.depends {
         let found: Vec<&Package> = group
             .0
@@ -211,11 +217,33 @@ fn check_dependencies(after: &[Package], new: &Package, architecture: &str) -> R
             return refuse(Reason::PackagesUnfinished, detail);
         }
         missing.push(describe_missing(after, group));
+        let is_bound = |name: &&str| before.is_some_and(|before| needs_exactly(before, name));
+        bound.extend(group.0.iter().map(|relation| &*relation.name).filter(is_bound));
     }
     if missing.is_empty() {
         return Ok(());
     }
-    refuse(Reason::DependencyMissing, format!("{} needs {}", new.label(), missing.join("; ")))
+    let detail = format!("{} needs {}{}", new.label(), missing.join("; "), change_together(&new.name, &bound));
+    refuse(Reason::DependencyMissing, detail)
+}
+
+/// Whether a package needs one version of another, so that neither can change without the other.
+fn needs_exactly(package: &Package, name: &str) -> bool {
+    package.depends.iter().flat_map(|group| &group.0).any(|relation| relation.name == name && relation.is_exact())
+}
+
+/// Says what an administrator can do about packages that must change in one run of dpkg. Empty when there are none.
+fn change_together(new: &str, others: &BTreeSet<&str>) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = [new].into_iter().chain(others.iter().copied().filter(|other| *other != new)).collect();
+    let files = names.iter().map(|name| format!("./{name}.deb")).collect::<Vec<_>>().join(" ");
+    format!(
+        "; {} must change together, and Banyan installs one package at a time: install their debs in one run on the \
+         machine (`apt-get install {files}`), then run `banyan retry`",
+        names.join(" and ")
+    )
 }
 
 /// Names a dependency, and the version that is installed instead.
@@ -256,6 +284,7 @@ fn check_dependants(
     architecture: &impl Fn(&Package) -> String,
 ) -> Result<(), InstallError> {
     let mut broken = Vec::new();
+    let mut bound = BTreeSet::new();
     for package in after.iter().filter(|package| package.status.has_files() && package.id() != new.id()) {
         let own = architecture(package);
         let is_met = |packages: &[Package], group: &Alternatives| {
@@ -267,13 +296,17 @@ fn check_dependants(
         for group in &package.depends {
             if is_met(&database.packages, group) && !is_met(after, group) {
                 broken.push(format!("{} needs {group}", package.label()));
+                if group.0.iter().any(|relation| relation.name == new.name && relation.is_exact()) {
+                    bound.insert(&*package.name);
+                }
             }
         }
     }
     if broken.is_empty() {
         return Ok(());
     }
-    refuse(Reason::BreaksOthers, format!("with {}: {}", new.label(), broken.join("; ")))
+    let together = change_together(&new.name, &bound);
+    refuse(Reason::BreaksOthers, format!("with {}: {}{together}", new.label(), broken.join("; ")))
 }
 
 impl Changes {

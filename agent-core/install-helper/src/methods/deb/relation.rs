@@ -53,6 +53,10 @@ impl Relation {
             Operator::Later => order.is_gt(),
         }
     }
+    /// Whether only one version fits.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self.version, Some((Operator::Equal, _)))
+    }
     /// Whether a package that provides the name, with or without a version, fits.
     pub(crate) fn fits_provided(&self, provided: &Self) -> bool {
         match (&self.version, &provided.version) {
