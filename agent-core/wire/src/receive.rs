@@ -145,12 +145,9 @@ async fn read(
                 match verify_and_store(&content, stripe, index, bytes) {
                     Ok(Some(held)) => {
                         context.measure(length, held, watermark);
-                        context.deliver(PeerEvent::Stored {
-                            stripe,
-                            source: context.from.peer,
-                            held,
-                            bytes: length,
-                        }).await;
+                        context
+                            .deliver(PeerEvent::Stored { stripe, source: context.from.peer, held, bytes: length })
+                            .await;
                     }
                     Ok(None) => rate.count().await,
                     Err(ContentError::Bad(bad)) => {
