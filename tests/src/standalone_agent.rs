@@ -68,7 +68,7 @@ impl StandaloneAgent {
             .args(&self.arguments);
         command.env("HOME", self.folder.path().join("home")).current_dir("/").uid(NOBODY).gid(NOBODY);
         self.service = Some(Service::start(command, &self.folder.path().join("log")));
-        self.wait("the agent answers", |agent| UnixStream::connect(agent.socket()).is_ok());
+        self.wait("the agent answers", Self::answers);
     }
     /// Kills the agent with `kill -9`.
     pub fn kill(&mut self) {
@@ -81,6 +81,14 @@ impl StandaloneAgent {
     }
     fn socket(&self) -> PathBuf {
         self.data().join("agent.sock")
+    }
+    /// Returns whether the agent answers. To connect is not enough: a child that an agent started just before it was killed
+    /// keeps its socket open for a moment.
+    fn answers(&self) -> bool {
+        let hello = serde_json::to_string(&Request::Hello { version: LOCAL_VERSION }).expect("it can be serialised");
+        let Ok(mut stream) = UnixStream::connect(self.socket()) else { return false };
+        let is_sent = writeln!(stream, "{hello}").is_ok();
+        is_sent && BufReader::new(stream).lines().next().is_some_and(|line| line.is_ok())
     }
     fn connect(&self) -> UnixStream {
         UnixStream::connect(self.socket()).expect("the agent listens")
