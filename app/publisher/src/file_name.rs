@@ -133,7 +133,7 @@ pub(crate) fn parse(file_name: &str) -> NameParts {
     let name_end = version.start - 1;
     let platform_in_name = words.iter().skip(1).find(|word| has_platform && is_platform_word(word.text));
     let name_end = platform_in_name.map_or(name_end, |word| name_end.min(word.start - 1));
-    parts.name = Some(stem[..name_end].to_lowercase());
+    parts.name = package_name(&stem[..name_end]);
     // What follows the version and names the platform does not belong to it.
     let after = words.iter().find(|word| word.start > version.start && is_platform_word(word.text));
     let text = &stem[version.start..after.map_or(stem.len(), |word| word.start - 1)];
@@ -147,13 +147,18 @@ fn parse_wheel(stem: &str) -> NameParts {
     let (Some(name), Some(version), Some(tags)) = (fields.first(), fields.get(1), fields.last()) else {
         return NameParts::default();
     };
-    let mut parts = NameParts {
-        name: Some(name.to_lowercase().replace('_', "-")),
-        version: Some((*version).to_owned()),
-        ..NameParts::default()
-    };
+    let mut parts =
+        NameParts { name: package_name(name), version: Some((*version).to_owned()), ..NameParts::default() };
     words(tags).iter().for_each(|word| parts.note(word.text));
     parts
+}
+
+/// Returns the name of a package that this text stands for: `more_itertools` is `more-itertools`.
+fn package_name(text: &str) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '.');
+    let lower = text.to_lowercase();
+    let parts: Vec<&str> = lower.split(|c: char| c.is_ascii() && !is_part(c)).filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join("-"))
 }
 
 impl NameParts {
@@ -237,6 +242,8 @@ mod tests {
     fn names_of_real_releases() {
         check("tool-1.4.tar.gz", "tool", "1.4", "");
         check("Tool_v2.0.zip", "tool", "2.0", "");
+        check("more_itertools-11.2.1.tar.gz", "more-itertools", "11.2.1", "");
+        check("My Tool (new)-3.1.zip", "my-tool-new", "3.1", "");
         check("tool-1.4-linux-x86_64.tar.gz", "tool", "1.4", "linux-x86_64");
         check("ripgrep-14.1.0-x86_64-unknown-linux-musl.tar.gz", "ripgrep", "14.1.0", "linux-x86_64");
         check("gh_2.40.0_linux_amd64.tar.gz", "gh", "2.40.0", "linux-x86_64");
