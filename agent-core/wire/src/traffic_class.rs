@@ -64,7 +64,8 @@ impl AppliedTrafficClass {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use crate::socket::Socket;
