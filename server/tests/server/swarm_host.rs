@@ -2,7 +2,7 @@
 
 use crate::world::{Agent, PATIENCE, World};
 use banyan_proto::{
-    ALPN_PEER, Artifact, MachineId, Membership, Proof,
+    ALPN_PEER, Artifact, MachineId, Membership, OrderId, Proof,
     admin::Selection,
     api::CheckInReply,
     frame::{self, Frame},
@@ -92,19 +92,7 @@ async fn the_head_is_dialled_with_an_offer_that_proves_itself_and_can_pull_what_
     send(&mut stream, Control::OfferReply(OfferReply::Accepted)).await;
     send(&mut stream, Control::PartsAccepted).await;
     let membership = offer.sublist.membership(0, &offer.proof);
-    send(
-        &mut stream,
-        Control::Pull(Box::new(Pull {
-            order: id,
-            stripe: 0,
-            from: 0,
-            membership,
-            wait: false,
-            effort: Effort::Normal,
-            changes_effort: false,
-        })),
-    )
-    .await;
+    send(&mut stream, pull(id, membership)).await;
     let mut got = Vec::new();
     while got.len() < content.len() {
         match receive(&mut stream).await {
@@ -127,6 +115,12 @@ async fn the_head_is_dialled_with_an_offer_that_proves_itself_and_can_pull_what_
     assert_eq!(again.order, offer.order);
 }
 
+/// Returns a pull of the first stripe from its beginning.
+fn pull(order: OrderId, membership: Membership) -> Control {
+    let (effort, changes_effort) = (Effort::Normal, false);
+    Control::Pull(Box::new(Pull { order, stripe: 0, from: 0, membership, wait: false, effort, changes_effort }))
+}
+
 #[tokio::test]
 async fn who_is_not_on_the_list_gets_no_content() {
     let mut world = World::new().await;
@@ -142,19 +136,7 @@ async fn who_is_not_on_the_list_gets_no_content() {
         let connector = TlsConnector::from(agent.credentials.connector(None, &[ALPN_PEER]).unwrap());
         let mut stream = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
         send(&mut stream, hello()).await;
-        send(
-            &mut stream,
-            Control::Pull(Box::new(Pull {
-                order: id,
-                stripe: 0,
-                from: 0,
-                membership,
-                wait: false,
-                effort: Effort::Normal,
-                changes_effort: false,
-            })),
-        )
-        .await;
+        send(&mut stream, pull(id, membership)).await;
         loop {
             match receive(&mut stream).await {
                 Frame::Control(Control::Hello(_)) | Frame::Heartbeat { .. } => {}
