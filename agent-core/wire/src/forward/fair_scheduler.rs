@@ -1,60 +1,20 @@
-//! Fair sending: decides which stream may send the next chunk (rule C8). One scheduler serves all children and stripes
-//! of a sender.
+//! Fair sending: one scheduler serves all children and stripes of a sender, and lets them wait for their turns (rule C8).
 //!
 //! On its own, TCP gives parallel streams unequal shares, and the tree is as slow as its slowest branch. So no stream
-//! may run ahead: it gets a turn only while it is at most `LEAD` bytes ahead of the stream that was given least. A
-//! stream whose receiver is slow (its turn takes much longer than usual) is not waited for, so that the link never
-//! idles because of it. A stream that returns, or starts late, begins at the others' count.
+//! may run ahead of the others. `fair_turns` decides whose turn it is.
 
+use super::fair_turns::{FairTurns, SLOW_AT_LEAST};
 use crate::lock::lock;
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::Notify;
-
-/// How far (bytes) a stream may be ahead of the one that was given least.
-const LEAD: u64 = 256 << 10;
-/// A turn longer than this many usual turns is attributed to a slow receiver,
-const SLOW_TURNS: u32 = 4;
-/// but only if it is longer than this.
-const SLOW_AT_LEAST: Duration = Duration::from_millis(60);
-
-#[derive(Default)]
-struct SchedulerState {
-    slots: HashMap<u64, SlotState>,
-    next_number: u64,
-    usual_turn: Duration,
-}
-
-struct SlotState {
-    sent_bytes: u64,
-    /// Whether the stream wants a turn, or has one.
-    is_contending: bool,
-    /// When the current turn began.
-    turn_began: Option<Instant>,
-}
-
-impl SchedulerState {
-    /// Returns the bytes given to the least advanced stream that must be waited for.
-    fn least_sent(&self, now: Instant) -> Option<u64> {
-        let patience = (self.usual_turn * SLOW_TURNS).max(SLOW_AT_LEAST);
-        let counts = |entry: &&SlotState| {
-            entry.is_contending && entry.turn_began.is_none_or(|since| now.saturating_duration_since(since) < patience)
-        };
-        self.slots.values().filter(counts).map(|entry| entry.sent_bytes).min()
-    }
-    fn may_send(&self, slot: u64, now: Instant) -> bool {
-        let sent_bytes = self.slots.get(&slot).map_or(0, |entry| entry.sent_bytes);
-        self.least_sent(now).is_none_or(|least| sent_bytes <= least + LEAD)
-    }
-}
 
 /// The scheduler shared by all streams of a sender.
 #[derive(Clone, Default)]
 pub struct FairScheduler {
-    state: Arc<Mutex<SchedulerState>>,
+    turns: Arc<Mutex<FairTurns>>,
     changed: Arc<Notify>,
 }
 
@@ -62,12 +22,13 @@ impl FairScheduler {
     /// Registers a stream.
     #[must_use]
     pub fn register(&self) -> Slot {
-        let mut state = lock(&self.state);
-        state.next_number += 1;
-        let number = state.next_number;
-        state.slots.insert(number, SlotState { sent_bytes: 0, is_contending: false, turn_began: None });
-        drop(state);
+        let number = lock(&self.turns).register();
         Slot { scheduler: self.clone(), number }
+    }
+    /// Changes the turns, and lets every waiting stream look at them again.
+    fn change(&self, change: impl FnOnce(&mut FairTurns)) {
+        change(&mut lock(&self.turns));
+        self.changed.notify_waiters();
     }
 }
 
@@ -79,8 +40,7 @@ pub struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.scheduler.state).slots.remove(&self.number);
-        self.scheduler.changed.notify_waiters();
+        self.scheduler.change(|turns| turns.remove(self.number));
     }
 }
 
@@ -90,19 +50,29 @@ pub struct SendPermit<'a> {
     bytes: u64,
 }
 
+impl Drop for SendPermit<'_> {
+    fn drop(&mut self) {
+        self.slot.scheduler.change(|turns| turns.end(self.slot.number, self.bytes, Instant::now()));
+    }
+}
+
 impl Slot {
     /// Waits until this stream may send `bytes` more. Cancelling the wait withdraws the claim.
     pub async fn acquire(&self, bytes: u64) -> SendPermit<'_> {
         let claim = SlotClaim::make(self);
         loop {
             let changed = self.scheduler.changed.notified();
-            if claim.try_begin() {
+            if lock(&self.scheduler.turns).try_begin(self.number, Instant::now()) {
                 std::mem::forget(claim);
                 return SendPermit { slot: self, bytes };
             }
             // The timer detects streams that have become slow since; all other changes are notified.
             drop(tokio::time::timeout(SLOW_AT_LEAST / 4, changed).await);
         }
+    }
+    /// Reports that this stream has nothing to send at the moment, so that no other stream waits for it.
+    pub fn set_idle(&self) {
+        self.scheduler.change(|turns| turns.set_idle(self.number));
     }
 }
 
@@ -111,71 +81,25 @@ struct SlotClaim<'a>(&'a Slot);
 
 impl<'a> SlotClaim<'a> {
     fn make(slot: &'a Slot) -> Self {
-        let mut state = lock(&slot.scheduler.state);
-        let least = state.least_sent(Instant::now());
-        if let Some(entry) = state.slots.get_mut(&slot.number) {
-            if !entry.is_contending {
-                entry.sent_bytes = entry.sent_bytes.max(least.unwrap_or(0));
-            }
-            entry.is_contending = true;
-        }
-        drop(state);
+        lock(&slot.scheduler.turns).claim(slot.number, Instant::now());
         Self(slot)
     }
-    fn try_begin(&self) -> bool {
-        let now = Instant::now();
-        let mut state = lock(&self.0.scheduler.state);
-        if !state.may_send(self.0.number, now) {
-            return false;
-        }
-        if let Some(entry) = state.slots.get_mut(&self.0.number) {
-            entry.turn_began = Some(now);
-        }
-        true
-    }
 }
+
 impl Drop for SlotClaim<'_> {
     fn drop(&mut self) {
-        if let Some(entry) = lock(&self.0.scheduler.state).slots.get_mut(&self.0.number) {
-            entry.is_contending = false;
-        }
-        self.0.scheduler.changed.notify_waiters();
-    }
-}
-
-impl Drop for SendPermit<'_> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.slot.scheduler.state);
-        if let Some(entry) = state.slots.get_mut(&self.slot.number) {
-            entry.sent_bytes += self.bytes;
-            // The stream stays a contender for a moment: the writer either claims its next turn at once, or reports
-            // with `set_idle` that it has no chunk.
-            if let Some(since) = entry.turn_began.take() {
-                let took = since.elapsed();
-                state.usual_turn = if state.usual_turn.is_zero() { took } else { (state.usual_turn * 7 + took) / 8 };
-            }
-        }
-        drop(state);
-        self.slot.scheduler.changed.notify_waiters();
-    }
-}
-
-impl Slot {
-    /// Reports that this stream has nothing to send at the moment, so that no other stream waits for it.
-    pub fn set_idle(&self) {
-        let mut state = lock(&self.scheduler.state);
-        if let Some(entry) = state.slots.get_mut(&self.number) {
-            entry.is_contending = false;
-        }
-        drop(state);
-        self.scheduler.changed.notify_waiters();
+        self.0.set_idle();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use crate::forward::fair_turns::LEAD;
+    use std::{
+        sync::atomic::{AtomicU64, Ordering::Relaxed},
+        time::Duration,
+    };
 
     /// Two streams share equally while both have data, even if one could be five times as fast.
     #[tokio::test]

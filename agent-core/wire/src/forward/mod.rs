@@ -1,6 +1,7 @@
 //! Forwards content over one connection. Only verified chunks are sent, while more are still being received.
 
 pub mod fair_scheduler;
+mod fair_turns;
 
 use crate::{
     content::{ArtifactFile, ContentError},
