@@ -142,7 +142,7 @@ async fn receive_artifact(body: &mut RequestBody<'_>, path: &Path, artifact: &Ar
         body.fill(&mut bytes).await.map_err(|error| incomplete_file(&error))?;
         let chunk = VerifiedChunk::check(artifact, index, bytes).map_err(|_| altered())?;
         let file = Arc::clone(&file);
-        let stored = tokio::task::spawn_blocking(move || file.store(0, &chunk)).await;
+        let stored = tokio::task::spawn_blocking(move || file.store(0, chunk)).await;
         let stored = stored.map_err(|error| refusal(Reason::InternalError, error.to_string()))?;
         stored.map_err(|error| match error {
             ContentError::Disk(error) => disk_failed(&error),

@@ -1,4 +1,4 @@
-//! The artifact's file on disk. Chunks are verified before they are written and again when they are read.
+//! The artifact's file on disk. Chunks are verified before they are written and again when they are read from it.
 //!
 //! Each stripe arrives in order, from one source at a time, so the chunks held of a stripe are a prefix and one number
 //! describes them. That number is not stored on disk. After a restart the file is hashed again (rule C6), which is safe
@@ -7,6 +7,7 @@
 use crate::{
     lock::lock,
     positional_io,
+    recent_chunks::RecentChunks,
     verify::{BadChunk, VerifiedArtifact, VerifiedChunk, VerifyError},
 };
 use banyan_proto::{
@@ -18,7 +19,7 @@ use std::{
     io,
     path::Path,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -70,6 +71,8 @@ pub struct ArtifactFile {
     /// One lock for each stripe, so that chunks are stored one at a time, even while the last chunk of a dropped source
     /// is still being written.
     storing: Vec<Mutex<()>>,
+    /// What is sent from memory.
+    recent: RecentChunks,
     last_sync: Mutex<Instant>,
     served: AtomicU64,
     /// For each stripe, where its chunks come from, as heartbeats state it.
@@ -105,6 +108,7 @@ impl ArtifactFile {
         Ok(this)
     }
     fn with_file(file: File, artifact: Artifact, stripes: u8) -> Self {
+        let recent = RecentChunks::new(&artifact, stripes);
         Self {
             artifact,
             stripes,
@@ -113,6 +117,7 @@ impl ArtifactFile {
             visible: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
             is_held_back: AtomicBool::new(false),
             storing: (0..stripes).map(|_| Mutex::new(())).collect(),
+            recent,
             last_sync: Mutex::new(Instant::now()),
             served: AtomicU64::new(0),
             upstream: (0..stripes).map(|_| Mutex::default()).collect(),
@@ -229,11 +234,17 @@ impl ArtifactFile {
         positional_io::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
         Ok(VerifiedChunk::check(&self.artifact, index, bytes)?)
     }
+    /// Returns a reader of the chunks of a stripe that one stream sends, from this one on.
+    pub(crate) fn chunk_reader(self: &Arc<Self>, stripe: u8, next: u32) -> ChunkReader {
+        // A peer names the chunk, so it can be any number.
+        let next = self.index(stripe, next.min(self.chunks(stripe)));
+        ChunkReader { content: Arc::clone(self), stream: self.recent.add_stream(next) }
+    }
     /// Stores the next chunk of a stripe. Returns how many chunks are held afterwards.
     ///
     /// # Errors
     /// When it is not the next chunk, or the disk fails.
-    pub fn store(&self, stripe: u8, chunk: &VerifiedChunk) -> Result<u32, ContentError> {
+    pub fn store(&self, stripe: u8, chunk: VerifiedChunk) -> Result<u32, ContentError> {
         let unknown_stripe = ContentError::OutOfOrder { got: chunk.index(), wanted: u32::MAX };
         let at = usize::from(stripe);
         let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(unknown_stripe) };
@@ -248,6 +259,8 @@ impl ArtifactFile {
             chunk.bytes(),
             u64::from(wanted) * u64::from(self.artifact.chunk_size),
         )?;
+        // Before other machines may have it, so that they get it from memory.
+        self.recent.keep(Arc::new(chunk));
         self.set_held(stripe, count + 1);
         self.sync_if_due();
         Ok(count + 1)
@@ -276,6 +289,33 @@ impl ArtifactFile {
     pub fn verify_whole(&self) -> Result<VerifiedArtifact, ContentError> {
         self.file.sync_data()?;
         Ok(VerifiedArtifact::check(&self.artifact, self.file.try_clone()?)?)
+    }
+}
+
+/// Reads the chunks that one stream sends. Dropping it says that the stream has ended.
+pub(crate) struct ChunkReader {
+    content: Arc<ArtifactFile>,
+    stream: u64,
+}
+
+impl ChunkReader {
+    /// Returns a chunk that was verified a moment ago from memory, or else reads it like [`ArtifactFile::read`].
+    ///
+    /// # Errors
+    /// When the disk fails or has changed the bytes.
+    pub(crate) fn read(&self, index: u32) -> Result<Arc<VerifiedChunk>, ContentError> {
+        if let Some(chunk) = self.content.recent.take(self.stream, index) {
+            return Ok(chunk);
+        }
+        let chunk = Arc::new(self.content.read(index)?);
+        self.content.recent.keep(Arc::clone(&chunk));
+        Ok(chunk)
+    }
+}
+
+impl Drop for ChunkReader {
+    fn drop(&mut self) {
+        self.content.recent.remove_stream(self.stream);
     }
 }
 
@@ -313,9 +353,9 @@ pub(crate) mod tests {
             let start = index as usize * size;
             VerifiedChunk::check(&artifact, index, bytes[start..(start + size).min(bytes.len())].to_vec()).unwrap()
         };
-        assert!(matches!(file.store(0, &chunk(2)), Err(ContentError::OutOfOrder { got: 2, wanted: 0 })));
+        assert!(matches!(file.store(0, chunk(2)), Err(ContentError::OutOfOrder { got: 2, wanted: 0 })));
         for index in [0, 1, 2, 3, 4, 6] {
-            file.store((index % 2) as u8, &chunk(index)).unwrap();
+            file.store((index % 2) as u8, chunk(index)).unwrap();
         }
         drop(file);
         let file = ArtifactFile::resume(&path, artifact.clone(), 2).unwrap();
@@ -328,7 +368,7 @@ pub(crate) mod tests {
         assert_eq!(file.recount().unwrap(), [2, 2]);
         for index in [4, 6, 8, 10, 12, 5, 7, 9, 11] {
             if index < artifact.chunk_count() {
-                file.store((index % 2) as u8, &chunk(index)).unwrap();
+                file.store((index % 2) as u8, chunk(index)).unwrap();
             }
         }
         assert!(file.is_whole());
@@ -336,5 +376,48 @@ pub(crate) mod tests {
         positional_io::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
         assert!(file.verify_whole().is_err());
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn streams_close_behind_get_chunks_from_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..2_000_000_u32).map(|i| (i * 31 % 251) as u8).collect();
+        let artifact = sample(&bytes);
+        let file = Arc::new(ArtifactFile::resume(&folder.path().join("file"), artifact.clone(), 1).unwrap());
+        let chunks: Vec<&[u8]> = bytes.chunks(artifact.chunk_size as usize).collect();
+        let store = |index: u32| {
+            let chunk = VerifiedChunk::check(&artifact, index, chunks[index as usize].to_vec()).unwrap();
+            file.store(0, chunk).unwrap();
+        };
+        let spoil = || positional_io::write_all_at(&file.file, &vec![0xff; bytes.len()], 0).unwrap();
+        store(0);
+        let (first, second) = (file.chunk_reader(0, 0), file.chunk_reader(0, 0));
+        first.read(0).unwrap();
+        store(1);
+        spoil();
+        for (reader, index) in [(&second, 0), (&second, 1), (&first, 1)] {
+            assert_eq!(reader.read(index).unwrap().bytes(), chunks[index as usize]);
+        }
+        assert!(file.chunk_reader(0, 0).read(0).is_err(), "both streams have sent it");
+        (2..artifact.chunk_count()).for_each(store);
+        spoil();
+        assert!(first.read(artifact.chunk_count() - 1).is_err(), "the streams were too far behind");
+        drop((first, second));
+    }
+
+    #[test]
+    fn few_recent_chunks_stay_in_memory() {
+        let bytes = vec![7; 8 << 20];
+        let artifact = Artifact { chunk_size: 256 << 10, ..sample(&bytes) };
+        let digests = bytes.chunks(256 << 10).map(Digest::of).collect();
+        let artifact = Artifact { chunks: ChunkHashes(digests), ..artifact };
+        let chunk = |index| Arc::new(VerifiedChunk::check(&artifact, index, vec![7; 256 << 10]).unwrap());
+        let recent = RecentChunks::new(&artifact, 2);
+        let streams = [recent.add_stream(0), recent.add_stream(1)];
+        for index in 0..32 {
+            recent.keep(chunk(index));
+        }
+        let kept = (0..32).filter(|index| recent.take(streams[*index as usize % 2], *index).is_some());
+        assert_eq!(kept.collect::<Vec<u32>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -7,6 +7,7 @@
 //! | [`socket`], [`tls`], [`connection`] | the socket below TLS; the identity of the peer |
 //! | `receive` | incoming frames; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
+//! | `recent_chunks` | the chunks that are sent from memory |
 //! | [`forward`] | outgoing verified chunks, in fair turns |
 //! | [`site_limit`], [`site_share`] | the limit over the uplink of a site with a budget; the share of it |
 //! | `traffic_class` | how the packets of background transfers are sent |
@@ -44,6 +45,7 @@ mod positional_io;
 pub mod rare_log;
 pub mod rate_limit;
 mod receive;
+mod recent_chunks;
 pub mod site_limit;
 pub mod site_share;
 pub mod socket;

@@ -179,7 +179,7 @@ fn verify_and_store(
         return Ok(None);
     }
     let chunk = VerifiedChunk::check(content.artifact(), index, bytes)?;
-    match content.store(stripe.stripe, &chunk) {
+    match content.store(stripe.stripe, chunk) {
         Ok(held) => Ok(Some(held)),
         // Another connection stored the chunk between the check and the store.
         Err(ContentError::OutOfOrder { got, wanted }) if mine && got < wanted => Ok(None),

@@ -4,7 +4,7 @@ pub mod fair_scheduler;
 mod fair_turns;
 
 use crate::{
-    content::{ArtifactFile, ContentError},
+    content::{ArtifactFile, ChunkReader, ContentError},
     rate_limit::TokenBucket,
 };
 use banyan_proto::{
@@ -116,7 +116,8 @@ pub(crate) async fn write(
                 }
                 Some(WriterCommand::Serve(pull)) => {
                     let held = pull.content.watch(pull.stripe);
-                    serving = held.map(|held| ServedPull { pull, held, slot: scheduler.register() });
+                    let reader = pull.content.chunk_reader(pull.stripe, pull.next);
+                    serving = held.map(|held| ServedPull { pull, held, reader, slot: scheduler.register() });
                     send(&mut to, &Frame::Control(Control::PullReply(PullReply::Serving))).await
                 }
                 Some(WriterCommand::StopServing) => {
@@ -153,6 +154,7 @@ pub(crate) async fn write(
 struct ServedPull {
     pull: PullToServe,
     held: watch::Receiver<u32>,
+    reader: ChunkReader,
     slot: Slot,
 }
 
@@ -165,7 +167,7 @@ enum NextChunk {
 
 /// Waits until the next chunk is here. Cancelling loses nothing.
 async fn next_chunk(serving: &mut Option<ServedPull>, limit: &TokenBucket) -> NextChunk {
-    let Some(ServedPull { pull, held, slot }) = serving else { return std::future::pending().await };
+    let Some(ServedPull { pull, held, slot, .. }) = serving else { return std::future::pending().await };
     if pull.next >= pull.content.chunks(pull.stripe) {
         return NextChunk::None;
     }
@@ -190,9 +192,9 @@ async fn send_chunk(
     serving: &mut Option<ServedPull>,
     bytes: u64,
 ) -> Result<SentChunk, WriterEnd> {
-    let Some(ServedPull { pull, held, slot }) = serving else { return Err(WriterEnd::Closed) };
+    let Some(ServedPull { pull, held, reader, slot }) = serving else { return Err(WriterEnd::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
-    let chunk = pull.content.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
+    let chunk = reader.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
     let asked = Instant::now();
     let permit = slot.acquire(bytes).await;
     let began = Instant::now();
