@@ -13,6 +13,7 @@ use banyan_proto::{
     peer::{Control, PullReply},
 };
 use banyan_swarm::io::StripeId;
+use bytes::Buf;
 use fair_scheduler::{FairScheduler, Slot};
 use std::{
     sync::Arc,
@@ -198,8 +199,9 @@ async fn send_chunk(
     let asked = Instant::now();
     let permit = slot.acquire(bytes).await;
     let began = Instant::now();
-    to.write_all(&frame::chunk_header(index, chunk.bytes().len())).await?;
-    to.write_all(chunk.bytes()).await?;
+    // In one piece, because a header of its own would be a TLS record and a packet of its own.
+    let header = frame::chunk_header(index, chunk.bytes().len());
+    to.write_all_buf(&mut header.as_slice().chain(chunk.bytes())).await?;
     to.flush().await?;
     drop(permit);
     // A slower receiver, which this one must not run ahead of, says nothing about this machine's own link.
