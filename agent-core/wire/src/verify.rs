@@ -6,6 +6,9 @@ use crate::positional_io;
 use banyan_proto::{Artifact, Digest};
 use std::fs::File;
 
+/// How much of a file is read and hashed at once (bytes). It stays in the processor's cache in between.
+const READ_BYTES: usize = 128 << 10;
+
 /// The bytes of a chunk whose hash matches the manifest's.
 ///
 /// It cannot be made in another way:
@@ -81,7 +84,7 @@ impl VerifiedArtifact {
     /// When the disk fails, or the length or hash is not the artifact's.
     pub fn check(artifact: &Artifact, file: File) -> Result<Self, VerifyError> {
         let mut hasher = blake3::Hasher::new();
-        let mut bytes = vec![0; 1 << 20];
+        let mut bytes = vec![0; READ_BYTES];
         let mut at = 0;
         while at < artifact.size {
             let step = (artifact.size - at).min(bytes.len() as u64) as usize;
