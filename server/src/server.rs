@@ -9,7 +9,7 @@ use crate::{
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     long_work::LongWork,
     machines::{
-        check_in::CheckIns, install_permits::InstallPermits, receipts::Receipts, reports::Reports,
+        check_in::CheckIns, flows::Flows, install_permits::InstallPermits, receipts::Receipts, reports::Reports,
         site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
@@ -59,6 +59,7 @@ pub(crate) struct Server {
     // What machines ask and report.
     pub(crate) check_ins: CheckIns,
     pub(crate) sources: Sources,
+    pub(crate) flows: Flows,
     pub(crate) site_budgets: Arc<SiteBudgets>,
     pub(crate) receipts: Receipts,
     pub(crate) install_permits: Arc<InstallPermits>,

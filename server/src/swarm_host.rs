@@ -12,7 +12,7 @@ use crate::{
 };
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
-    api::{Event, SourcesRequest},
+    api::{Event, FlowsRequest, SourcesRequest},
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
     schedule::Background,
@@ -86,6 +86,7 @@ impl Host for SwarmHost {
     }
     /// Ignored: the server has everything.
     fn request_sources(&self, _: SourcesRequest, _: &NodeHandle) {}
+    fn report_flows(&self, _: FlowsRequest, _: &NodeHandle) {}
     fn report_event(&self, order: OrderId, event: Event) {
         match event {
             Event::SteppedOver { stripe, machine, reason } => {

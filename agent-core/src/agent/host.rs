@@ -3,7 +3,7 @@
 use super::Agent;
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
-    api::{Event, SourcesRequest},
+    api::{Event, FlowsRequest, SourcesRequest},
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
     schedule::Background,
 };
@@ -15,7 +15,10 @@ use banyan_wire::{
     rare_log::RareLog,
     tls::Crl,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// The pause after a report that the server did not take.
+const FLOWS_RETRY: Duration = Duration::from_secs(5);
 
 impl Host for Agent {
     async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
@@ -63,6 +66,24 @@ impl Host for Agent {
                 // The stripe goes on as it is, and asks again.
                 Err(error) => tracing::debug!(order = %request.order, "no better source: {error}"),
             }
+        });
+    }
+    fn report_flows(&self, request: FlowsRequest, node: &NodeHandle) {
+        let (Some(agent), node) = (self.this.upgrade(), node.clone()) else { return };
+        tokio::spawn(async move {
+            let changes = match agent.server.api.flows(&request).await {
+                Ok(reply) => {
+                    agent.orders.address_hints.learn(&reply.hints);
+                    reply.changes
+                }
+                // The stripes go on as they are.
+                Err(error) => {
+                    tracing::debug!(order = %request.order, "the server did not take the report of what arrives: {error}");
+                    tokio::time::sleep(FLOWS_RETRY).await;
+                    Vec::new()
+                }
+            };
+            node.input(OrderInput::FlowsAnswered(request.order, changes));
         });
     }
     fn report_event(&self, order: OrderId, event: Event) {

@@ -97,6 +97,8 @@ pub struct Timings {
     pub source_retry: Duration,
     /// The longest pause before the server is asked again for a better source. Default 5 s.
     pub source_retry_max: Duration,
+    /// The shortest interval between two reports of what arrives. Default 500 ms.
+    pub flow_report: Duration,
     /// The shortest interval between two progress reports of one order. Default 2 s.
     pub progress_interval: Duration,
 }
@@ -130,6 +132,7 @@ impl Default for Timings {
             install_permit_max_age: s(600),
             source_retry: ms(500),
             source_retry_max: s(5),
+            flow_report: ms(500),
             progress_interval: s(2),
         }
     }

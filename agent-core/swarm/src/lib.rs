@@ -6,12 +6,14 @@
 //! ([`SwarmState::handle`]), carries out the resulting actions ([`SwarmState::poll_action`]), and wakes it at the
 //! requested time ([`SwarmState::next_wake`]). The agent and the server run the same code; the server heads every list,
 //! holds all content and never pulls. What the server alone decides is here too, so that the simulated swarm runs it:
-//! [`planner`], [`known_rates`], [`source_advisor`] and [`permit_limit`]. `STATE.md` lists the invariants of every state and the code that may change it.
+//! [`planner`], [`known_rates`], [`flow_advisor`], [`source_advisor`] and [`permit_limit`]. `STATE.md` lists the
+//! invariants of every state and the code that may change it.
 
 mod admission_control;
 mod config;
 mod context;
 mod delegation;
+pub mod flow_advisor;
 mod front;
 mod inspect;
 mod invariants;

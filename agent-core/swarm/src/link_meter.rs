@@ -1,6 +1,6 @@
 //! Measures what a machine's own link carries in one direction, from the chunks that pass (rule P14).
 //!
-//! The reading is the best average over at least two seconds and at least sixteen chunks: neither a short burst nor one
+//! The reading is the best average over at least two seconds and at least six chunks: neither a short burst nor one
 //! large chunk on a slow link sets it. What the link carried is the least that it can carry. It is also the most, if it
 //! carried no more while almost every chunk was followed by another that waited already. Otherwise the other side may
 //! have been the limit, as with one machine alone at the other end.
@@ -12,7 +12,7 @@ use std::{collections::VecDeque, time::Duration};
 /// The shortest time that makes an average.
 const MIN_TIME: Duration = Duration::from_secs(2);
 /// The fewest chunks that make an average.
-const MIN_CHUNKS: u32 = 16;
+const MIN_CHUNKS: u32 = 6;
 /// Chunks that pass within this time are counted together, so that a fast link needs only a short history.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// After a pause of this length, averages begin anew.
@@ -265,7 +265,7 @@ mod tests {
     fn too_little_shows_nothing_and_the_history_is_short() {
         let mut meter = LinkMeter::default();
         pass(&mut meter, Direction::Down, 0.0, 1000, 1000.0, true);
-        pass(&mut meter, Direction::Down, 100.0, 15, 1.0, true);
+        pass(&mut meter, Direction::Down, 100.0, 5, 1.0, true);
         assert!(meter.take_rates(None, None).is_empty());
         pass(&mut meter, Direction::Down, 200.0, 100_000, 10_000.0, true);
         assert!(meter.down.entries.len() < 64, "{}", meter.down.entries.len());

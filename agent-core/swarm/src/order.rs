@@ -10,7 +10,11 @@ use crate::{
     source::select_source::BannedPeers,
     stripe::Stripe,
 };
-use banyan_proto::{MachineId, OrderId, Reason, api::Event, peer::OfferReply};
+use banyan_proto::{
+    MachineId, OrderId, Reason,
+    api::{Event, Flow, FlowsRequest, SourceChange},
+    peer::OfferReply,
+};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -29,6 +33,18 @@ pub(crate) struct Order {
     reported_wait: Option<Reason>,
     /// When progress was last reported, and how many chunks were held then.
     progress: (Now, u64),
+    flows: FlowReports,
+}
+
+/// The reports of what arrives, which the server answers.
+#[derive(Debug, Default)]
+struct FlowReports {
+    /// When the next one is due.
+    next: Now,
+    /// The last one is not answered yet.
+    is_pending: bool,
+    /// The server knows that everything is here.
+    is_final: bool,
 }
 
 impl Order {
@@ -45,6 +61,7 @@ impl Order {
             front: Front::default(),
             reported_wait: None,
             progress: (Now::ZERO, 0),
+            flows: FlowReports::default(),
         }
     }
     pub(crate) fn lane(&self) -> InstallLane {
@@ -318,6 +335,7 @@ impl Order {
         }
         self.find_alternate_parents(ctx.config.me, ctx.config.server);
         self.find_better_sources(ctx);
+        self.report_flows(ctx);
         if self.is_complete() {
             self.advance(ctx, self.state.on_complete());
         }
@@ -338,12 +356,43 @@ impl Order {
             let source = stripe.source_mut();
             let holdup = source.lasting_holdup(ctx.now, front, best);
             source.state_upstream(ctx, front, holdup);
-            source.request_sources(ctx, best, holdup, in_every_stripe);
+            source.request_sources(ctx, best, in_every_stripe);
+        }
+    }
+    /// Returns whether the server should hear what arrives. The last report says that everything has arrived.
+    fn reports_flows(&self) -> bool {
+        let receives = |stripe: &Stripe| stripe.source().current_peer().is_some();
+        self.state == OrderState::Receiving && self.gates.receive.is_ok() && self.stripes().any(receives)
+            || self.is_complete() && !self.flows.is_final && self.stripes().any(|stripe| stripe.source().has_received())
+    }
+    /// Reports to the server what arrives, one report at a time.
+    fn report_flows(&mut self, ctx: &mut Context<'_>) {
+        if self.flows.is_pending || ctx.now < self.flows.next || !self.reports_flows() {
+            return;
+        }
+        let sources = self.stripes.iter_mut().flatten().map(Stripe::source_mut);
+        let flows: Vec<Flow> = sources.filter_map(|source| source.take_flow(ctx.now, ctx.config.me)).collect();
+        self.flows.is_pending = !flows.is_empty();
+        self.flows.is_final = self.is_complete();
+        self.flows.next = ctx.now + ctx.config.timings.flow_report;
+        if !flows.is_empty() {
+            ctx.emit(Action::ReportFlows(FlowsRequest { order: self.id, flows }));
+        }
+    }
+    /// Applies the server's answer to a report.
+    pub(crate) fn on_flows_answered(&mut self, ctx: &mut Context<'_>, changes: Vec<SourceChange>) {
+        self.flows.is_pending = false;
+        for SourceChange { stripe, source } in changes {
+            if let Some(stripe) = self.stripe_mut(stripe).filter(|stripe| !stripe.source().is_complete()) {
+                stripe.source_mut().on_change(ctx, source);
+            }
         }
     }
     /// Returns when to act next if no event arrives.
     pub(crate) fn next_wake(&self, now: Now, timings: &Timings) -> Option<Now> {
-        self.stripes().filter_map(|stripe| stripe.next_wake(now, timings)).chain(self.state.next_wake()).min()
+        let report = (!self.flows.is_pending && self.reports_flows()).then_some(self.flows.next);
+        let stripes = self.stripes().filter_map(|stripe| stripe.next_wake(now, timings));
+        stripes.chain(self.state.next_wake()).chain(report).min()
     }
     /// Extends all deadlines by the time during which this machine was not running.
     pub(crate) fn extend_deadlines(&mut self, by: Duration) {

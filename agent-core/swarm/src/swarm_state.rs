@@ -141,6 +141,9 @@ impl SwarmState {
                     stripe.source_mut().on_sources(machines);
                 }
             }),
+            OrderInput::FlowsAnswered(id, changes) => {
+                self.with_order(id, |ctx, order| order.on_flows_answered(ctx, changes));
+            }
             OrderInput::InstallPermit(id, lane) => {
                 self.with_order(id, |ctx, order| order.on_install_permit(ctx.now, lane));
             }

@@ -9,7 +9,7 @@ use crate::{
 };
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
-    api::{Event, SourcesRequest},
+    api::{Event, FlowsRequest, SourcesRequest},
     peer::{Offer, OfferReply, Pull, PullReply},
     schedule::Background,
 };
@@ -58,6 +58,10 @@ pub trait Host: Send + Sync + 'static {
     /// Asks the server for a better source of a stripe. Must not block; the answer is passed back through the handle as an
     /// [`banyan_swarm::OrderInput::Sources`].
     fn request_sources(&self, request: SourcesRequest, node: &NodeHandle);
+
+    /// Reports to the server what arrives. Must not block; the answer is passed back through the handle as an
+    /// [`banyan_swarm::OrderInput::FlowsAnswered`], also if the server cannot be reached.
+    fn report_flows(&self, request: FlowsRequest, node: &NodeHandle);
 
     /// Reports an event of an order to the server.
     fn report_event(&self, order: OrderId, event: Event);

@@ -12,9 +12,9 @@ use axum::{
 use banyan_proto::{
     OrderId, Reason,
     api::{
-        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help, InstallPermitReply,
-        InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Reports, Roots,
-        SourcesReply, SourcesRequest,
+        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, FlowsReply, FlowsRequest, Help,
+        InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
+        RenewRequest, Reports, Roots, SourcesReply, SourcesRequest,
     },
     limits,
     peer::Metadata,
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
         .route("/v1/sources", post(sources))
+        .route("/v1/flows", post(flows))
         .route("/v1/site-share", post(site_share))
         .route("/v1/packages", post(sideload))
         .route("/v1/catalogue", get(catalogue).post(order_from_catalogue))
@@ -116,6 +117,16 @@ async fn sources(
     // The answer waits for what other machines say, and must not keep the machine from other work meanwhile.
     drop(machine.work);
     server.sources.answer(machine.id, &request).await.map(Json)
+}
+
+async fn flows(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<FlowsRequest>,
+) -> JsonResult<FlowsReply> {
+    // The answer waits, and must not keep the machine from other work meanwhile.
+    drop(machine.work);
+    server.flows.answer(machine.id, &request).await.map(Json)
 }
 
 async fn site_share(

@@ -1,6 +1,10 @@
 //! The active orders, in memory, for offers, pulls and receipts. An order is active until it expires.
 
-use crate::{deployments::tree::StripeTree, publishing::artifacts::ArtifactStore, store::DeploymentRow};
+use crate::{
+    deployments::{order_flows::OrderFlows, tree::StripeTree},
+    publishing::artifacts::ArtifactStore,
+    store::DeploymentRow,
+};
 use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
 use banyan_swarm::{
     io::{StripeId, TrustedOffer},
@@ -43,6 +47,8 @@ pub(crate) struct ActiveOrder {
     proved: Mutex<HashSet<(u8, MachineId)>>,
     /// Who receives from whom, for machines that ask for a better source.
     sources: Mutex<SourceAdvisor>,
+    /// What the machines receive.
+    flows: Mutex<OrderFlows>,
     /// What is wrong with the artifact's file, once it was noticed.
     damage: Mutex<Option<String>>,
     /// Connected machines that an ancestor could not dial, with the last such ancestor. Only machines on the lists get in.
@@ -87,6 +93,7 @@ impl ActiveOrder {
             path,
             proved: Mutex::default(),
             sources,
+            flows: Mutex::default(),
             damage,
             undelivered: Mutex::default(),
         })
@@ -94,6 +101,14 @@ impl ActiveOrder {
     /// Returns who receives from whom.
     pub(crate) fn sources(&self) -> MutexGuard<'_, SourceAdvisor> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Returns what the machines receive.
+    pub(crate) fn flows(&self) -> MutexGuard<'_, OrderFlows> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Returns how many copies of the artifact the server may send when nothing goes wrong.
+    pub(crate) fn server_copies(&self) -> f64 {
+        SERVER_COPIES
     }
     /// Records that a machine proved its code.
     pub(crate) fn record_proved_code(&self, stripe: u8, machine: MachineId) {

@@ -199,8 +199,7 @@ impl Deployments {
 
     /// Returns whether the policy for the machine lets it forward.
     fn may_forward(&self, row: &MachineRow) -> bool {
-        let policy = self.policies.of(row.group.as_deref());
-        policy.forward && policy.upload != Some(0) && policy.daily_upload != Some(0)
+        self.policies.lets_forward(row.group.as_deref())
     }
 
     /// Returns the selected machines. Never includes one that is revoked or quarantined.

@@ -5,6 +5,7 @@ pub(crate) mod catalogue;
 pub(crate) mod deploy;
 pub(crate) mod direct_offers;
 pub(crate) mod on_demand;
+pub(crate) mod order_flows;
 pub(crate) mod order_lifecycle;
 pub(crate) mod policies;
 pub(crate) mod sideload;

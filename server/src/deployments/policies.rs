@@ -71,6 +71,11 @@ impl GroupPolicies {
     pub(crate) fn of(&self, group: Option<&str>) -> Policy {
         self.cache.of(group)
     }
+    /// Returns whether the policy of a group lets its machines forward.
+    pub(crate) fn lets_forward(&self, group: Option<&str>) -> bool {
+        let policy = self.of(group);
+        policy.forward && policy.upload != Some(0) && policy.daily_upload != Some(0)
+    }
     /// Returns the signed policy for a machine, if it is newer than the one the machine has.
     pub(crate) fn newer_than(&self, group: Option<&str>, known: Option<u64>) -> Option<Signed<Policy>> {
         let policy = self.of(group);

@@ -4,6 +4,7 @@ pub(crate) mod accused_edges;
 pub(crate) mod check_in;
 mod delivery_path;
 pub(crate) mod dial_checks;
+pub(crate) mod flows;
 pub(crate) mod install_permits;
 pub(crate) mod monitor;
 pub(crate) mod permit_queue;

@@ -1,4 +1,4 @@
-//! Answers machines that ask for a better source of a stripe (rule P12).
+//! Answers machines that ask for another source of a stripe, because nothing arrives (rules P12, P13).
 
 use crate::{
     deployments::order_lifecycle::OrderLifecycle, identity::registry::Registry, machines::site_budgets::SiteBudgets,

@@ -19,9 +19,9 @@ use crate::{
     },
     long_work::LongWork,
     machines::{
-        accused_edges::AccusedEdges, check_in::CheckIns, dial_checks::DialChecks, install_permits::InstallPermits,
-        monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts, reports::Reports,
-        row_writer::MachineRowWriter, site_budgets::SiteBudgets, sources::Sources,
+        accused_edges::AccusedEdges, check_in::CheckIns, dial_checks::DialChecks, flows::Flows,
+        install_permits::InstallPermits, monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts,
+        reports::Reports, row_writer::MachineRowWriter, site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         accept::Acceptor,
@@ -344,6 +344,13 @@ impl Services {
         };
         let sources =
             Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders), Arc::clone(&site_budgets));
+        let flows = Flows::new(
+            Arc::clone(&registry),
+            Arc::clone(&policies),
+            connections.clone(),
+            Arc::clone(&orders),
+            Arc::clone(&site_budgets),
+        );
         let uploads = Arc::new(Uploads::new(Arc::clone(artifacts)));
         let monitor = Monitor {
             store: Arc::clone(&store),
@@ -398,6 +405,7 @@ impl Services {
             install_permits,
             reports,
             sources,
+            flows,
             site_budgets,
             suspicions,
         });

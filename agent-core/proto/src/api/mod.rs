@@ -309,8 +309,8 @@ pub struct ApiError {
     pub detail: String,
 }
 
-/// `POST /v1/sources`: a stripe arrives much more slowly than elsewhere, or not at all. Asks which machine to receive it
-/// from (rule P12).
+/// `POST /v1/sources`: nothing arrives of a stripe. Asks which machine to receive it from (rule P12). Older agents also ask
+/// when it arrives much more slowly than elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcesRequest {
     /// The order's identifier.
@@ -344,6 +344,50 @@ pub struct SourcesReply {
     pub hints: Vec<Signed<AddressHint>>,
 }
 
+/// What a machine receives of one stripe (rule P12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// The stripe.
+    pub stripe: u8,
+    /// The machine from which it receives the stripe.
+    pub source: MachineId,
+    /// How many chunks of the stripe it holds.
+    pub held: u32,
+    /// The rate since its last report, in chunks per minute. `None` while too few chunks have arrived to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks_per_minute: Option<u32>,
+    /// Whether the source always had more for it.
+    #[serde(default)]
+    pub waits: bool,
+}
+
+/// `POST /v1/flows`: what a machine receives of an order. The server answers when the machine should change a source, or after a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsRequest {
+    /// The order.
+    pub order: OrderId,
+    /// One entry for each stripe that the machine receives, or has received.
+    pub flows: Vec<Flow>,
+}
+
+/// A machine should receive a stripe from another source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceChange {
+    /// The stripe.
+    pub stripe: u8,
+    /// The new source.
+    pub source: MachineId,
+}
+
+/// The reply to [`FlowsRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FlowsReply {
+    /// The changes, at most one for each stripe.
+    pub changes: Vec<SourceChange>,
+    /// The addresses of the new sources.
+    pub hints: Vec<Signed<AddressHint>>,
+}
+
 requests! {
     EnrolRequest = "request to enrol";
     RenewRequest = "request for a new certificate";
@@ -354,4 +398,5 @@ requests! {
     InstallPermitRequest = "request for an install permit";
     Reports = "delivery of reports";
     SourcesRequest = "request for a better source";
+    FlowsRequest = "report of what is received";
 }

@@ -11,9 +11,9 @@ use crate::identity::server_addresses::ServerAddresses;
 use banyan_proto::{
     ALPN_HTTP, Format, OrderId,
     api::{
-        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help, InstallPermitReply,
-        InstallPermitRequest, PackageRequest, RenewReply, RenewRequest, Report, Reports, Roots, SourcesReply,
-        SourcesRequest,
+        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, FlowsReply, FlowsRequest, Help,
+        InstallPermitReply, InstallPermitRequest, PackageRequest, RenewReply, RenewRequest, Report, Reports, Roots,
+        SourcesReply, SourcesRequest,
     },
     join::JoinCode,
     peer::Metadata,
@@ -184,6 +184,13 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn sources(&self, request: &SourcesRequest) -> Result<SourcesReply, CallError> {
         self.post("sources", request, ANSWER_TIMEOUT).await
+    }
+    /// Reports what this machine receives. The server answers when a source should change, or after a moment.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn flows(&self, request: &FlowsRequest) -> Result<FlowsReply, CallError> {
+        self.post("flows", request, ANSWER_TIMEOUT).await
     }
     /// Asks for a share of the site's budget.
     ///

@@ -3,7 +3,7 @@
 use super::{Link, StripeId};
 use banyan_proto::{
     AddresseeList, MachineId, OrderId, Proof, Reason,
-    api::{Event, SourcesRequest},
+    api::{Event, FlowsRequest, SourcesRequest},
     frame::Upstream,
     peer::{OfferReply, PullReply},
 };
@@ -74,6 +74,9 @@ pub enum Action {
     /// Ask the server for a better source of a stripe. The driver answers with [`super::OrderInput::Sources`], or not at
     /// all if the server cannot be reached.
     RequestSources(SourcesRequest),
+    /// Report to the server what arrives. The driver always answers with [`super::OrderInput::FlowsAnswered`], also if the
+    /// server cannot be reached.
+    ReportFlows(FlowsRequest),
     /// Report the event to the server (queued while it is unreachable).
     Report(OrderId, Event),
 }

@@ -3,6 +3,7 @@
 use super::{Link, StripeId, TrustedOffer};
 use banyan_proto::{
     MachineId, OrderId, Reason,
+    api::SourceChange,
     frame::Heartbeat,
     peer::{OfferReply, PullReply},
 };
@@ -125,6 +126,8 @@ pub enum OrderInput {
     ReceiptRefused(OrderId, Reason),
     /// Machines that may be better sources of this stripe, the best first. Answers [`super::Action::RequestSources`].
     Sources(StripeId, Vec<MachineId>),
+    /// The sources to change to, if there are any. Answers [`super::Action::ReportFlows`].
+    FlowsAnswered(OrderId, Vec<SourceChange>),
     /// The server granted the install permit; the order waits for its turn in this lane.
     InstallPermit(OrderId, InstallLane),
     /// Not possible now; the request has to be repeated. The text says what the reason does not. Possible causes: the

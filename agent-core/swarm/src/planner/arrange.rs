@@ -201,10 +201,12 @@ impl Arrangement {
             }
             order.iter().for_each(|&(at, children)| peers[at][tree] = children);
         }
+        let before = self.positions.placed();
         for &(at, _) in &orders[0] {
+            let number = before + at;
             let Member { up, online, forwards, is_dialable, .. } = self.members[class[at]];
             let (peers, parents, receives) = (peers[at], parents[at], [rate; 2]);
-            let placed = Placed { forwards, online, is_dialable, up, receives, peers, rate, parents };
+            let placed = Placed { forwards, online, is_dialable, up, receives, peers, rate, number, parents };
             self.positions.add(class[at], placed);
         }
         rate
@@ -298,8 +300,9 @@ impl Arrangement {
             self.link(tree, gate.parent, member);
         }
         let Member { up, online, forwards, is_dialable, .. } = self.members[member];
-        let (peers, rate, parents) = ([0; 2], 0, above);
-        self.positions.add(member, Placed { forwards, online, is_dialable, up, receives, peers, rate, parents });
+        let (peers, rate, parents, number) = ([0; 2], 0, above, self.positions.placed());
+        self.positions
+            .add(member, Placed { forwards, online, is_dialable, up, receives, peers, rate, number, parents });
     }
     /// Adds those who are left: first those who receive now, then those who are offline and cost nothing.
     fn place_rest(&mut self, others: &[usize], exits: &[usize]) {

@@ -31,7 +31,7 @@ struct Place {
     children: u16,
     /// How many of the children belong to the machine's own class.
     peers: u16,
-    /// Rises with every machine that is placed.
+    /// Rises with the distance from the top, in the tree in which the machine has children.
     number: usize,
     /// The machine that serves this one's children in each tree: this one, or the nearest above that forwards; `None`
     /// for the sender of the whole tree.
@@ -52,6 +52,8 @@ pub(super) struct Placed {
     pub(super) peers: [u8; 2],
     /// The planned rate of each of these children.
     pub(super) rate: u64,
+    /// Rises with the distance from the top, in the tree in which the machine has children.
+    pub(super) number: usize,
     /// The parent in each tree; `None` for the sender of the whole tree.
     pub(super) parents: [Option<usize>; 2],
 }
@@ -89,6 +91,10 @@ impl Positions {
         let (spare, shared) = (vec![<[Heaps; 2]>::default(); trees], vec![Heaps::default(); trees]);
         Self { places: vec![None; machines], placed: 0, open: vec![0; trees], spare, shared }
     }
+    /// Returns how many machines are placed.
+    pub(super) fn placed(&self) -> usize {
+        self.placed
+    }
     pub(super) fn is_placed(&self, machine: usize) -> bool {
         self.places[machine].is_some()
     }
@@ -110,7 +116,7 @@ impl Positions {
             free: placed.peers.map(|peers| 2 - peers),
             children: u16::from(peers),
             peers: u16::from(peers),
-            number: self.placed,
+            number: placed.number,
             feeders,
         });
         for tree in 0..self.spare.len() {

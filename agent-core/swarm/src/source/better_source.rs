@@ -1,8 +1,8 @@
-//! Leaving a slow source (rule P12): whether a stripe arrives much more slowly than elsewhere, or not at all, what this
-//! machine tells those below it, and the change to a machine that the server names.
+//! Leaving a source (rules P12, P13): what this machine tells those below it, the request for another source when
+//! nothing arrives, and the change to a machine that the server names.
 //!
-//! Nobody has to find out who is to blame. A machine that gets less than others asks for a source with upload to spare,
-//! and changes to it when it delivers.
+//! A machine changes to a source that the server has decided on as soon as that one serves. It changes to one that it has
+//! asked for when that one delivers.
 
 use super::{
     Attempt, Candidate, Source, SourceState,
@@ -26,10 +26,6 @@ use std::{collections::VecDeque, time::Duration};
 const HELD_UP_SHARE: f64 = 0.45;
 /// … for this long.
 const LASTING: Duration = Duration::from_millis(400);
-/// A change of the source that brings less than this share is undone.
-const GAIN: f64 = 0.1;
-/// A machine that is held up further above lets others act for this long.
-const PATIENCE: Duration = Duration::from_millis(2500);
 /// A machine is behind another one when it lacks at least this many chunks that the other one has.
 const MIN_LAG: u32 = 3;
 /// Rates are averages over the time in which this many chunks arrive at the best rate …
@@ -51,10 +47,8 @@ pub(super) struct BetterSource {
     held_up_since: Option<Now>,
     /// The machines that the server named and that were not tried yet.
     named: VecDeque<MachineId>,
-    /// The source before the present one, and the share that it delivered.
-    before: Option<(MachineId, f64)>,
-    /// The share that the present source delivered when another one was asked for.
-    share: f64,
+    /// The source that the server decided on last.
+    told: Option<MachineId>,
     request_at: Now,
     request_delay: RetryDelay,
 }
@@ -78,17 +72,12 @@ impl Source {
         let upstream = &heartbeat.upstream;
         let is_circle = upstream.path.contains(&ctx.config.me) || upstream.path.len() >= limits::LIST_DEPTH;
         match self.state {
-            SourceState::Probing(stream, attempt, _) if attempt.link() == link => {
-                // It must not be held up by the same machine. That may change soon, so it is not avoided.
-                let is_same = attempt.candidate().kind == SourceKind::Named
-                    && stream.peer != ctx.config.server
-                    && upstream.path.contains(&stream.peer);
-                if is_circle || is_same {
-                    ctx.close(link, Reason::NoSource);
-                    self.state = SourceState::Streaming(stream);
-                    return false;
-                }
+            SourceState::Probing(stream, attempt, _) if attempt.link() == link && is_circle => {
+                ctx.close(link, Reason::NoSource);
+                self.state = SourceState::Streaming(stream);
+                return false;
             }
+            SourceState::Probing(_, attempt, _) if attempt.link() == link => {}
             _ if self.uses_link(link) && !self.is_complete() => {
                 if is_circle {
                     ctx.close(link, Reason::NoSource);
@@ -158,39 +147,17 @@ impl Source {
         let place = if stream.ahead_since.is_some() { Holdup::Here } else { Holdup::Above };
         (ctx.now.saturating_sub(stream.last_chunk) >= limit).then_some(place)
     }
-    /// Asks the server for another source, if the stripe starves, or is held up here or just above. `best`: the rate
-    /// elsewhere.
-    pub(crate) fn request_sources(
-        &mut self,
-        ctx: &mut Context<'_>,
-        best: Option<f64>,
-        holdup: Option<Holdup>,
-        in_every_stripe: bool,
-    ) {
+    /// Asks the server for another source, if the stripe starves. `best`: the rate elsewhere.
+    pub(crate) fn request_sources(&mut self, ctx: &mut Context<'_>, best: Option<f64>, in_every_stripe: bool) {
         let SourceState::Streaming(stream) = self.state else { return };
-        let starvation = self.starvation(ctx, &stream);
-        let Some(holdup) = starvation.or(holdup) else {
+        let Some(holdup) = self.starvation(ctx, &stream) else {
             self.better.request_delay = RetryDelay::default();
-            self.better.before = None;
             return;
         };
-        let lasts = self.better.held_up_since.is_some_and(|since| ctx.now.saturating_sub(since) >= PATIENCE);
-        let is_far_above = holdup == Holdup::Above && self.better.above.holdup != Some(Holdup::Here);
-        let is_for_others = is_far_above && !lasts && starvation.is_none();
-        if is_for_others || !self.better.named.is_empty() || ctx.now < self.better.request_at {
+        if !self.better.named.is_empty() || ctx.now < self.better.request_at {
             return;
         }
         let share = best.map_or(0.0, |best| self.share(ctx.now, best));
-        if let Some((before, share_before)) = self.better.before
-            && share < share_before + GAIN
-        {
-            // The change brought nothing, so it is undone.
-            self.better.before = None;
-            self.backoff.clear(before);
-            self.better.named = [before].into();
-            return;
-        }
-        self.better.share = share;
         let timings = &ctx.config.timings;
         let pause =
             self.better.request_delay.next(timings.source_retry, timings.source_retry_max, &mut ctx.effects.jitter);
@@ -206,7 +173,7 @@ impl Source {
             held_percent,
             holdup,
             in_every_stripe,
-            starves: starvation.is_some(),
+            starves: true,
         }));
     }
     /// Takes the machines that the server named.
@@ -215,11 +182,27 @@ impl Source {
             self.better.named = machines.into();
         }
     }
+    /// Takes the source that the server has decided on. This machine changes to it as soon as it serves, even if it holds
+    /// less: the server knows who advances at which rate.
+    pub(crate) fn on_change(&mut self, ctx: &mut Context<'_>, source: MachineId) {
+        self.backoff.clear(source);
+        self.better.named = [source].into();
+        self.better.told = Some(source);
+        if let SourceState::Probing(stream, attempt, _) = self.state {
+            ctx.close(attempt.link(), Reason::Done);
+            self.state = SourceState::Streaming(stream);
+        }
+    }
+    /// Returns whether the server has decided that this machine is the source.
+    pub(super) fn is_told(&self, source: MachineId) -> bool {
+        self.better.told == Some(source)
+    }
     /// Tries this machine instead of the present source, which is kept until the other one delivers.
     pub(super) fn try_instead(&mut self, peer: MachineId) {
         self.better.named = [peer].into();
     }
-    /// Tries the next machine that the server named. The present source is kept until the other one delivers.
+    /// Tries the next machine that the server named. The present source is kept until the other one delivers, or serves if
+    /// the server has decided on it.
     pub(super) fn try_named(&mut self, ctx: &mut Context<'_>, banned: &BannedPeers) {
         let SourceState::Streaming(stream) = self.state else { return };
         while let Some(peer) = self.better.named.pop_front() {
@@ -233,11 +216,12 @@ impl Source {
             return;
         }
     }
-    /// Changes to a named machine that has delivered a chunk.
+    /// Changes to a named machine that has delivered a chunk, or to one that the server has decided on.
     pub(super) fn replace_source(&mut self, ctx: &mut Context<'_>, old: Stream, new: Stream) {
         ctx.close(old.link, Reason::Done);
-        self.backoff.record_failure(old.peer, ctx.now, &ctx.config.timings);
-        self.better.before = Some((old.peer, self.better.share));
+        if !self.is_told(new.peer) {
+            self.backoff.record_failure(old.peer, ctx.now, &ctx.config.timings);
+        }
         self.drop_reason = self.drop_reason.or(Some(Reason::Busy));
         self.state = SourceState::Connecting(Attempt::Requested(new));
     }

@@ -3,6 +3,7 @@
 //! Events on links (`on_message.rs`) and drops (`drop_source.rs`) only change the [`SourceState`]. A new source is
 //! chosen in `select_source.rs`, once per call, after all events are processed.
 
+pub(crate) mod arrivals;
 mod better_source;
 mod delivery_rate;
 mod drop_source;
@@ -17,7 +18,8 @@ use crate::{
     io::{Link, Now, StripeId},
     retry_delay::RetryDelay,
 };
-use banyan_proto::{MachineId, Reason};
+use arrivals::Arrivals;
+use banyan_proto::{MachineId, Reason, api::Flow};
 use better_source::BetterSource;
 use delivery_rate::Rate;
 use peer_backoff::PeerBackoff;
@@ -100,6 +102,8 @@ pub(crate) struct Source {
     /// The pauses while this machine cannot store what arrives.
     disk_delay: RetryDelay,
     rate: Rate,
+    /// What has arrived from the present source; `None` before its first chunk.
+    arrivals: Option<Arrivals>,
     /// When to check with another source whether more chunks exist, and the pause between checks.
     probe_at: Now,
     probe_delay: RetryDelay,
@@ -137,6 +141,7 @@ impl Source {
             server_retry_at: Now::ZERO,
             disk_delay: RetryDelay::default(),
             rate: Rate::default(),
+            arrivals: None,
             probe_at: now,
             probe_delay: RetryDelay::default(),
             probed: Vec::new(),
@@ -169,6 +174,25 @@ impl Source {
             SourceState::Streaming(stream) | SourceState::Probing(stream, ..) => Some(stream.peer),
             SourceState::Complete(last) => last.map(|stream| stream.peer),
         }
+    }
+    /// Returns whether anything has arrived since the start.
+    pub(crate) fn has_received(&self) -> bool {
+        self.arrivals.is_some()
+    }
+    /// Returns what arrives from the present source, for the server. A stripe that is here comes from its last source, or
+    /// from `me` if that is not known any more.
+    pub(crate) fn take_flow(&mut self, now: Now, me: MachineId) -> Option<Flow> {
+        let (stripe, held) = (self.id.stripe, self.held);
+        if self.is_complete() {
+            let source = self.arrivals.map_or(me, |arrivals| arrivals.source());
+            return Some(Flow { stripe, source, held, chunks_per_minute: None, waits: false });
+        }
+        let (SourceState::Streaming(stream) | SourceState::Probing(stream, ..)) = self.state else { return None };
+        let arrivals = self.arrivals.as_mut().filter(|arrivals| arrivals.source() == stream.peer);
+        let reading = arrivals.and_then(|arrivals| arrivals.take(now, stream.watermark.saturating_sub(held)));
+        let chunks_per_minute = reading.map(|reading| (60.0 * reading.rate) as u32);
+        let waits = reading.is_some_and(|reading| reading.waits);
+        Some(Flow { stripe, source: stream.peer, held, chunks_per_minute, waits })
     }
     /// Returns whether the link is used for pulling, or is needed to confirm the verified artifact.
     pub(crate) fn uses_link(&self, link: Link) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{
     Attempt, Candidate, Source, SourceState,
+    arrivals::Arrivals,
     stream::{SourceKind, Stream},
 };
 use crate::{
@@ -124,8 +125,9 @@ impl Source {
             && probe.link == link
             && probe.kind == SourceKind::Named
             && probe.serving
-            && self.is_nearer(ctx, probe.peer, stream.peer)
-            && watermark.saturating_add(self.chunks / RETURN_LAG) >= held
+            && (self.is_told(probe.peer)
+                || self.is_nearer(ctx, probe.peer, stream.peer)
+                    && watermark.saturating_add(self.chunks / RETURN_LAG) >= held)
         {
             // Both may get the same chunks at the same time from the source that is farther above.
             self.replace_source(ctx, stream, probe);
@@ -213,6 +215,7 @@ impl Source {
             }
         }
         let (held, now) = (self.held, ctx.now);
+        self.record_arrival(now, link, arrived);
         self.record_alive(ctx, link, |stream| {
             stream.serving = true;
             stream.last_content = now;
@@ -241,6 +244,23 @@ impl Source {
         }
         if self.is_complete() {
             self.state = SourceState::Complete(self.take_stream(ctx));
+        }
+    }
+    /// Measures what arrives over this link, if it is the source's.
+    fn record_arrival(&mut self, now: Now, link: Link, chunks: u32) {
+        let (SourceState::Connecting(Attempt::Requested(stream))
+        | SourceState::Streaming(stream)
+        | SourceState::Probing(stream, ..)) = self.state
+        else {
+            return;
+        };
+        if stream.link != link || chunks == 0 {
+            return;
+        }
+        let ahead = stream.watermark.saturating_sub(self.held);
+        match &mut self.arrivals {
+            Some(arrivals) if arrivals.source() == stream.peer => arrivals.record(now, ahead),
+            arrivals => *arrivals = Some(Arrivals::new(now, stream.peer)),
         }
     }
     /// Resets the starvation timers, because chunks arrived or the source changed.

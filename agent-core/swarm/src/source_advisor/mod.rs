@@ -1,4 +1,5 @@
-//! Which machine may be a better source for one that gets much less than others, or nothing (rules P12, P13).
+//! Which machine may be a source for one that gets nothing (rules P12, P13). Today's machines ask in no other case; older
+//! ones also ask when they get much less than others.
 //!
 //! The server answers such requests; the simulated swarm asks the same code. Trees decide who offers to whom; bytes may
 //! take better ways. `evidence` is what the server knows of who receives from whom and how much, `judgement` finds who is

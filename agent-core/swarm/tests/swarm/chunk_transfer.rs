@@ -3,7 +3,7 @@
 
 use crate::{
     address_lists::id,
-    simulated_host::{Character, Serve},
+    simulated_host::{Character, Dice, Serve},
     simulated_network::{Happening, World},
 };
 use banyan_swarm::{
@@ -37,7 +37,7 @@ impl World {
         }
         let Some((link, serve)) = self.next_to_serve(n) else { return };
         let Some((connection, side)) = self.hosts[n].links.get(&link).copied() else { return };
-        let tx_end = self.now + chunk_time(self.hosts[n].uplink_rate);
+        let tx_end = self.now + chunk_time(self.hosts[n].uplink_rate * self.fluctuation(n, 0));
         let bad = self.hosts[n].character == Character::Forger;
         let sent = SentChunk { ordinal: serve.next, bad };
         let there = self.connections[connection].ends[1 - side].host;
@@ -56,7 +56,8 @@ impl World {
             serve.in_flight += 1;
         }
         let puller = self.connections[connection].ends[1 - side].host;
-        self.measure(n, Direction::Up, puller, serve.next + 1 < self.limit(n, &serve));
+        let is_limit = self.next_to_serve(n).is_some();
+        self.measure(n, Direction::Up, puller, is_limit);
     }
     /// Takes a chunk from the network: the downlink carries one after the other, and is no slower than the uplink that
     /// sent it.
@@ -67,10 +68,21 @@ impl World {
             Some(site) => self.site_links[site].enter(self.now),
             None => self.now,
         };
+        let fluctuation = self.fluctuation(n, 1);
         let host = &mut self.hosts[n];
-        let arrival = entered.max(host.downlink_free + chunk_time(host.downlink_rate));
+        let arrival = entered.max(host.downlink_free + chunk_time(host.downlink_rate * fluctuation));
         host.downlink_free = arrival;
         self.arrives(arrival, connection, side, chunk);
+    }
+    /// Returns by which factor the rate of a link differs from its usual rate now. It changes five times a second.
+    fn fluctuation(&self, n: usize, direction: u64) -> f64 {
+        if self.plan.noise == 0.0 {
+            return 1.0;
+        }
+        let moment = self.now.as_millis() as u64 / 200;
+        let mut dice = Dice::new(self.plan.seed ^ (moment << 20) ^ ((n as u64) << 2) ^ direction);
+        (0..4).for_each(|_| _ = dice.roll(2));
+        1.0 + self.plan.noise * (2.0 * dice.roll(1 << 20) as f64 / f64::from(1 << 20) - 1.0)
     }
     /// Returns the site of `n`, if `other` is not in it.
     fn site_left(&self, n: usize, other: usize) -> Option<usize> {
@@ -95,10 +107,16 @@ impl World {
         let (most, takes_turns) = (self.plan.in_flight, self.plan.takes_turns);
         let serves = self.hosts[n].serves.iter().zip(&ready);
         let can = serves.filter(|((_, serve), ready)| **ready && serve.in_flight < most);
-        can.map(|((link, serve), _)| (*link, *serve)).min_by_key(|(link, serve)| {
+        let next = can.map(|((link, serve), _)| (*link, *serve)).min_by_key(|(link, serve)| {
             let given = if takes_turns { serve.turns } else { u64::from(serve.next) };
             (given, *link)
-        })
+        });
+        // Who cannot take a turn loses it.
+        let given = next.map_or(0, |(_, serve)| serve.turns);
+        for (serve, _) in self.hosts[n].serves.values_mut().zip(&ready).filter(|(_, ready)| **ready) {
+            serve.turns = serve.turns.max(given);
+        }
+        next
     }
     /// Returns the chunk up to which this pull can be served now.
     fn limit(&self, n: usize, serve: &Serve) -> u32 {

@@ -8,6 +8,7 @@ mod simulated_host;
 mod simulated_network;
 
 mod delegation;
+mod flow_reports;
 mod head_failures;
 mod hostile_input;
 mod install_stages;

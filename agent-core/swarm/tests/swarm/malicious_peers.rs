@@ -70,14 +70,16 @@ fn a_machine_that_withholds_chunks_costs_those_below_little_time_and_the_server_
                 world.lists.iter().map(|list| children(list, 0).len()).sum::<usize>() as f64 / f64::from(stripes);
             for miser in (1..=machines).filter(feeds) {
                 for (character, from_the_start, bound) in
-                    [(Character::Miser, true, 25), (Character::Miser, false, 25), (Character::LyingMiser, true, 35)]
+                    [(Character::Miser, true, 30), (Character::Miser, false, 30), (Character::LyingMiser, true, 40)]
                 {
                     let (pause, server) = withheld(plan.clone(), miser, character, from_the_start);
                     let case =
                         format!("{machines} machines, {stripes} stripes, {character:?} {miser}, {from_the_start}");
                     println!("{case}: {pause:?}, {server:.2} copies");
                     assert!(pause < Duration::from_secs(bound), "{case}: nothing arrives for {pause:?}");
-                    assert!(server <= planned + 1.0, "{case}: the server sent {server} copies");
+                    // When a machine leaves the server, chunks in transit to it are sent again.
+                    let in_transit = f64::from(plan.in_flight) / f64::from(plan.chunks);
+                    assert!(server <= planned + 1.0 + in_transit, "{case}: the server sent {server} copies");
                 }
             }
         }

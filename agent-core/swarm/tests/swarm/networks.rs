@@ -4,6 +4,7 @@
 use crate::{
     address_lists::id,
     chunk_transfer::CHUNK_BYTES,
+    flow_reports,
     simulated_host::Dice,
     simulated_network::{Fault, Plan, SiteLink, World},
 };
@@ -51,7 +52,7 @@ pub(crate) struct Network {
     pub(crate) undialable: BTreeSet<usize>,
     /// Whether the server knows who can be dialled.
     pub(crate) is_reach_known: bool,
-    /// Those whose owners do not let them forward. The server does not know.
+    /// Those whose owners do not let them forward. The server knows, since they say so when they check in.
     pub(crate) receive_only: BTreeSet<usize>,
     /// How many copies the server may send.
     pub(crate) server_copies: f64,
@@ -94,13 +95,13 @@ impl Network {
     pub(crate) fn is_slow(&self, n: usize) -> bool {
         self.down[n] < self.plan.rate
     }
-    fn candidates(&self) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let site = |n: usize| format!("10.0.{}.{n}:1", self.sites[n]).parse::<Address>().unwrap();
         let candidate = |n: usize| Candidate {
             id: id(n),
             site: Site::of(&[site(n)]),
             online: true,
-            forwards: true,
+            forwards: !self.receive_only.contains(&n),
             reach: if self.is_reach_known && self.undialable.contains(&n) { Reach::Nobody } else { Reach::Everyone },
             down: known_rates::current(self.known[n].down, NOW),
             up: known_rates::current(self.known[n].up, NOW),
@@ -112,6 +113,8 @@ impl Network {
         let lists = planner::plan(id(0), None, &self.candidates(), self.plan.stripes).unwrap().lists;
         let mut world = World::with_lists(self.plan.clone(), lists);
         world.allow_server_copies(self.server_copies);
+        world.flow_advisor =
+            flow_reports::advisor(&self.candidates(), &world.lists, self.plan.chunks, self.server_copies);
         for (n, host) in world.hosts.iter_mut().enumerate() {
             (host.downlink_rate, host.uplink_rate) = (self.down[n], self.up[n]);
             host.unreachable = self.undialable.contains(&n);

@@ -35,6 +35,7 @@ fn cases() -> impl Strategy<Value = Case> {
             seed,
             max_children,
             spread,
+            noise: 0.0,
             in_flight: 2,
             takes_turns: true,
         },

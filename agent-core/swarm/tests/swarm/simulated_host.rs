@@ -7,7 +7,7 @@ use crate::{
 };
 use banyan_proto::{
     AddresseeList, MachineId, Proof, Reason,
-    api::{Event, SourcesRequest},
+    api::{Event, SourceChange, SourcesRequest},
     frame::{Heartbeat, Holdup, Upstream},
     order::Spread,
     peer::{OfferReply, PullReply},
@@ -91,6 +91,8 @@ pub(crate) enum Timer {
     Hashed,
     Answer(OrderTask),
     Installed,
+    /// The server's answer to the report with this number.
+    FlowsAnswered(u32),
     /// The server's answer to a request for a better source.
     Sources(SourcesRequest),
 }
@@ -150,6 +152,11 @@ pub(crate) struct Host {
     pub(crate) chunks_sent: u64,
     /// What its link carried, as it measures it itself.
     pub(crate) link_meter: LinkMeter,
+    /// The number of its last report of what arrives, if the server has not answered it.
+    pub(crate) flow_report: Option<u32>,
+    pub(crate) flow_reports: u32,
+    /// What the server has decided since then.
+    pub(crate) changes: Vec<SourceChange>,
     /// What the machines at the other ends reported to hold.
     pub(crate) watermarks: BTreeMap<Link, u32>,
     pub(crate) last_chunk: Now,
@@ -193,6 +200,9 @@ impl Host {
             lost_a_source: false,
             chunks_sent: 0,
             link_meter: LinkMeter::default(),
+            flow_report: None,
+            flow_reports: 0,
+            changes: Vec::new(),
             watermarks: BTreeMap::new(),
             last_chunk: Duration::ZERO,
             permit_is_withheld: false,
@@ -216,6 +226,8 @@ impl Host {
         self.wake = None;
         self.shows_content = false;
         self.upstream.fill(Upstream::default());
+        self.flow_report = None;
+        self.changes.clear();
     }
     pub(crate) fn is_up(&self, boot: u32) -> bool {
         self.up && self.boot == boot
@@ -312,6 +324,7 @@ impl World {
             Action::SetUpstream(stripe, upstream) => {
                 self.hosts[n].upstream[usize::from(stripe.stripe)] = upstream;
             }
+            Action::ReportFlows(request) => self.record_flows(n, &request),
             Action::RequestSources(request) => {
                 if self.hosts[0].up && self.gives_advice {
                     self.advisor.record_holdup(self.now, id(n), &request);
@@ -458,6 +471,7 @@ impl World {
                 };
                 self.give(n, answer);
             }
+            Timer::FlowsAnswered(number) => self.answer_flows(n, number),
             Timer::Sources(request) => {
                 if self.hosts[0].up {
                     let named = self.advise(n, request.stripe);

@@ -3,12 +3,13 @@
 use crate::{
     address_lists::{id, lists, number},
     chunk_transfer::SentChunk,
+    flow_reports::{self, unknown_candidates},
     simulated_host::{Host, Message, Step, Timer},
 };
 use banyan_proto::{AddresseeList, OrderId, Proof, Reason, order::Spread};
 use banyan_swarm::{
     Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, Timings, TrustedOffer,
-    source_advisor::SourceAdvisor,
+    flow_advisor::FlowAdvisor, source_advisor::SourceAdvisor,
 };
 use std::{
     cmp::Reverse,
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) spread: Spread,
     /// The most chunks in transit on one connection.
     pub(crate) in_flight: u32,
+    /// By how much the rate of each link changes by itself: 0.3 for 30 % up and down.
+    pub(crate) noise: f64,
     /// Whether receivers take turns as they do at an agent (rule C8). Otherwise the least advanced one is first.
     pub(crate) takes_turns: bool,
 }
@@ -49,6 +52,7 @@ impl Default for Plan {
             max_children: 8,
             spread: Spread::CutThrough,
             in_flight: 2,
+            noise: 0.0,
             takes_turns: false,
         }
     }
@@ -171,6 +175,9 @@ pub(crate) struct World {
     pub(crate) lists: Vec<AddresseeList>,
     /// What the server knows of the sources.
     pub(crate) advisor: SourceAdvisor,
+    /// What machines receive, and who should change a source.
+    pub(crate) flow_advisor: FlowAdvisor,
+    pub(crate) advised_at: Now,
     /// The machines of which the server knows that nobody can dial them.
     pub(crate) known_undialable: BTreeSet<usize>,
     /// The links of the sites that hosts name.
@@ -196,10 +203,14 @@ impl World {
     pub(crate) fn with_lists(plan: Plan, lists: Vec<AddresseeList>) -> Self {
         let hosts = (0..=plan.machines).map(|n| Host::new(Self::machine(&plan, n, 0), &plan)).collect();
         let advisor = SourceAdvisor::new(&lists, 1.0, !plan.spread.withholds());
+        let candidates = unknown_candidates(plan.machines);
+        let flow_advisor = flow_reports::advisor(&candidates, &lists, plan.chunks, 1.0);
         let mut world = Self {
             plan,
             lists,
             advisor,
+            flow_advisor,
+            advised_at: Duration::ZERO,
             known_undialable: BTreeSet::new(),
             site_links: Vec::new(),
             is_checked: true,

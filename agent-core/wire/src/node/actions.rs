@@ -64,6 +64,7 @@ impl<H: Host> NodeLoop<H> {
                 }
             }
             Action::RequestSources(request) => self.host.request_sources(request, &self.handle),
+            Action::ReportFlows(request) => self.host.report_flows(request, &self.handle),
             Action::Report(order, event) => self.host.report_event(order, event),
         }
     }

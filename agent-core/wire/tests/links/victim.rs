@@ -3,7 +3,7 @@
 use crate::pki::Pki;
 use banyan_proto::{
     Address, AddresseeList, Artifact, Digest, MachineId, Membership, OrderId, PROTOCOL_VERSIONS, Proof, Reason,
-    api::{Event, SourcesRequest},
+    api::{Event, FlowsRequest, SourcesRequest},
     frame::Frame,
     list::{Part, Step, Subtree},
     manifest::{ChunkHashes, InstallSpec, Kind},
@@ -82,6 +82,7 @@ impl Host for VictimHost {
     }
     fn run_task(&self, _: OrderId, _: OrderTask, _: &NodeHandle) {}
     fn request_sources(&self, _: SourcesRequest, _: &NodeHandle) {}
+    fn report_flows(&self, _: FlowsRequest, _: &NodeHandle) {}
     fn report_event(&self, _: OrderId, event: Event) {
         drop(self.events.send(event));
     }
