@@ -53,8 +53,9 @@ impl Flows {
         let open = self.orders.find_active(request.order, machine).await?;
         let machines = open.tree(0).map_or(1, |tree| tree.list().len());
         let hold = HOLD_EACH.saturating_mul(u32::try_from(machines).unwrap_or(u32::MAX));
+        let is_addressee = open.tree(0).is_some_and(|tree| tree.planned_sender(machine).is_some());
         // Machines that show chunks only when they have all advance in an order that other sources do not change.
-        if open.row.order.spread.withholds() {
+        if !is_addressee || open.row.order.spread.withholds() {
             tokio::time::sleep(LONGEST_HOLD).await;
             return Ok(FlowsReply::default());
         }

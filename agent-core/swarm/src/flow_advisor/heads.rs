@@ -102,7 +102,8 @@ impl Round<'_> {
         let is_slow_sender = node.up.at_most.is_some_and(|most| most < ENOUGH * self.best);
         let is_slow_sender = is_slow_sender && self.uploads_differ(head.machine);
         receives_little
-            || is_slow_sender && self.children_of(head).any(|id| self.flow(id).told.is_none() && self.is_victim(id))
+            || is_slow_sender
+                && self.children_of(head).any(|id| self.flow(id).told.is_none() && self.gets_too_little(id))
     }
     /// Returns the bytes that the server may send again so that another machine takes the place of this one. The less
     /// those below it get, the more.

@@ -126,7 +126,7 @@ struct Verdicts {
 }
 
 impl Verdicts {
-    /// One flow that is not limited by its receiver acquits the receiver.
+    /// One flow that is not limited by its receiver shows that the receiver is not the limit.
     fn record(&mut self, id: FlowId, source: usize, limit: Limit) {
         let down = &mut self.down[id.machine];
         match limit {

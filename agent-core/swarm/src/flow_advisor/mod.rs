@@ -9,13 +9,13 @@
 mod demand;
 mod flows;
 mod heads;
-mod homes;
 mod limits;
 mod load;
 mod round;
+mod slow_flows;
+mod source_choice;
 #[cfg(test)]
 mod tests;
-mod victims;
 
 use self::{
     flows::{FlowId, OrderFlows, SERVER},
@@ -123,7 +123,7 @@ impl FlowAdvisor {
         let traffic = Traffic::of(&self.flows);
         limits::learn(&mut self.flows, &traffic);
         let mut round = Round::new(&mut self.flows, traffic, may);
-        round.move_victims();
+        round.replace_slow_sources();
         round.relieve_server_of_slow_machines();
         round.unload_server();
         round.unload_machines();

@@ -129,7 +129,8 @@ impl Source {
                 || self.is_nearer(ctx, probe.peer, stream.peer)
                     && watermark.saturating_add(self.chunks / RETURN_LAG) >= held)
         {
-            // Both may get the same chunks at the same time from the source that is farther above.
+            // The server knows who advances at which rate. An ancestor and this machine may get the same chunks at the same
+            // time from the source that is farther above.
             self.replace_source(ctx, stream, probe);
         }
         if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state

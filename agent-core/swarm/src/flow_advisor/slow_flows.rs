@@ -29,7 +29,7 @@ const CHANGING_PART: usize = 8;
 
 impl Round<'_> {
     /// Returns whether a machine gets too little of a stripe, and another source may give it more.
-    pub(super) fn is_victim(&self, id: FlowId) -> bool {
+    pub(super) fn gets_too_little(&self, id: FlowId) -> bool {
         let (node, flow, now) = (self.node(id.machine), self.flow(id), self.flows.now);
         let pause = KEEPING * 2u32.saturating_pow(flow.moves.min(MOST_DOUBLINGS));
         let pause = if flow.moves == 0 { SETTLING } else { pause };
@@ -79,13 +79,13 @@ impl Round<'_> {
         is_stuck || self.node(source).is_limited_by_itself() && above.rate < enough
     }
     /// Gives those who get too little another source, those nearest the server first.
-    pub(super) fn move_victims(&mut self) {
-        let mut victims: Vec<(usize, FlowId)> =
-            self.flows.ids().filter(|id| self.is_victim(*id)).map(|id| (self.depth(id), id)).collect();
-        victims.sort_unstable();
+    pub(super) fn replace_slow_sources(&mut self) {
+        let mut receivers: Vec<(usize, FlowId)> =
+            self.flows.ids().filter(|id| self.gets_too_little(*id)).map(|id| (self.depth(id), id)).collect();
+        receivers.sort_unstable();
         let mut left = HashSet::new();
         let most = (1 + self.flows.nodes.len() / CHANGING_PART).min(MOST_MOVES);
-        for (_, id) in victims.into_iter().take(MOST_MOVES) {
+        for (_, id) in receivers.into_iter().take(MOST_MOVES) {
             if self.moves.len() >= most {
                 break;
             }
@@ -93,8 +93,8 @@ impl Round<'_> {
             if left.contains(&source) && self.flow(id).waited && self.has_enough_now(id) {
                 continue;
             }
-            if let Some(home) = self.home(id) {
-                self.tell(id, home);
+            if let Some(faster) = self.faster_source(id) {
+                self.tell(id, faster);
                 left.insert(source);
             }
         }

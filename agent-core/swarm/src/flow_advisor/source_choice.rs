@@ -31,8 +31,8 @@ const POOR_TIME: Duration = Duration::from_secs(1);
 /// A source that has just changed its own counts as behind by this factor.
 const UNSETTLED: f64 = 1.01;
 
-/// What a machine wishes of its next source.
-struct Wish {
+/// What a machine needs from its next source.
+struct Demand {
     id: FlowId,
     /// What it needs (bytes a second).
     need: f64,
@@ -64,14 +64,14 @@ impl Offer {
 
 impl Round<'_> {
     /// Returns a source that gives a machine more of a stripe than it gets now.
-    pub(super) fn home(&self, id: FlowId) -> Option<usize> {
+    pub(super) fn faster_source(&self, id: FlowId) -> Option<usize> {
         let (flow, need) = (self.flow(id), self.need(id.machine));
         let is_poor = flow.rate < 0.5 * need && self.node(flow.source).up.at_least < 0.5 * self.best;
         let is_unclear = flow.waited && self.limit(id) == Limit::Unknown && !is_poor;
         let least = GAIN * self.flows.path_rate(id);
-        let wish = Wish { id, need, least, is_relief: false, is_unclear };
-        let found = self.best_offer(&wish);
-        if found.is_some() || is_unclear { found } else { self.shared_home(id) }
+        let demand = Demand { id, need, least, is_relief: false, is_unclear };
+        let found = self.best_offer(&demand);
+        if found.is_some() || is_unclear { found } else { self.shared_source(id) }
     }
     /// Returns a machine that can send a stripe instead of the present source, which is to send less.
     pub(super) fn relief(&self, id: FlowId) -> Option<usize> {
@@ -81,31 +81,31 @@ impl Round<'_> {
             true => need.min(KEPT_FROM_SERVER * self.flows.path_rate(id)),
             false => KEPT * need,
         };
-        self.best_offer(&Wish { id, need, least, is_relief: true, is_unclear: false })
+        self.best_offer(&Demand { id, need, least, is_relief: true, is_unclear: false })
     }
-    fn best_offer(&self, wish: &Wish) -> Option<usize> {
-        let server = Some(SERVER).filter(|_| !wish.is_relief && self.may_serve(wish.id));
-        let others = self.candidates.get(wish.id.stripe)?;
+    fn best_offer(&self, demand: &Demand) -> Option<usize> {
+        let server = Some(SERVER).filter(|_| !demand.is_relief && self.may_serve(demand.id));
+        let others = self.candidates.get(demand.id.stripe)?;
         let mut found: Option<Offer> = None;
         for source in server.into_iter().chain(others.iter().copied()) {
-            if let Some(offer) = self.offer(wish, source).filter(|offer| offer.is_better_than(found)) {
+            if let Some(offer) = self.offer(demand, source).filter(|offer| offer.is_better_than(found)) {
                 found = Some(offer);
             }
         }
         found.map(|offer| offer.source)
     }
-    fn offer(&self, wish: &Wish, source: usize) -> Option<Offer> {
-        let id = wish.id;
+    fn offer(&self, demand: &Demand, source: usize) -> Option<Offer> {
+        let id = demand.id;
         let above = FlowId { machine: source, ..id };
         let (flow, theirs) = (self.flow(id), self.flow(above));
         let spare = self.spare(source);
-        let rate = spare.min(self.flows.path_rate(above)).min(wish.need);
+        let rate = spare.min(self.flows.path_rate(above)).min(demand.need);
         let planned = self.planned[source] + flow.left;
-        let most = if wish.is_relief || wish.is_unclear { USUAL_COPIES } else { MOST_COPIES };
+        let most = if demand.is_relief || demand.is_unclear { USUAL_COPIES } else { MOST_COPIES };
         let is_overloaded = source != SERVER && planned > most * self.flows.size;
-        let is_guess = wish.is_unclear && !self.is_safe(id, source);
+        let is_guess = demand.is_unclear && !self.is_safe(id, source);
         let is_poor = theirs.is_poor_for(self.flows.now, POOR_TIME);
-        if rate < wish.least || rate <= 0.0 || is_poor || is_overloaded || is_guess || !self.can_follow(id, source) {
+        if rate < demand.least || rate <= 0.0 || is_poor || is_overloaded || is_guess || !self.can_follow(id, source) {
             return None;
         }
         let is_moving = !theirs.is_complete && !theirs.is_settled(self.flows.now);
@@ -134,7 +134,7 @@ impl Round<'_> {
     }
     /// Returns a source whose other receivers get less then, but more than this one gets now. Few machines are to be below
     /// those receivers.
-    fn shared_home(&self, id: FlowId) -> Option<usize> {
+    fn shared_source(&self, id: FlowId) -> Option<usize> {
         let least = SHARED_GAIN * self.flows.path_rate(id);
         let need = self.need(id.machine);
         let mut found: Option<(usize, f64, usize)> = None;
