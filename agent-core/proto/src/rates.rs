@@ -11,6 +11,9 @@ pub struct MeasuredRate {
     /// The most that it carries; `None` if only the other side is known to have been the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u64>,
+    /// Whether a short check of the link has shown this, and no transfer. Then both rates are estimates.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_rough: bool,
 }
 
 /// What a link carries in both directions.

@@ -1,4 +1,5 @@
-//! What the server remembers of the machines' links, from what they report after each transfer (rule P14).
+//! What the server remembers of the machines' links: what its own check of a link has shown, and from then on what the
+//! machines report after each transfer (rule P14).
 //!
 //! A report is a machine's own claim. It decides where the machine stands in later trees, and nothing else.
 
@@ -10,6 +11,19 @@ const MOST: u64 = 1 << 40;
 const LIFETIME: u64 = 90 * 24 * 3600;
 /// A limit that changed by more than this factor is another link's. Smaller changes are averaged.
 const SAME_LINK: u64 = 2;
+/// What a check shows is wrong by less than this factor.
+const CHECK_ERROR: f64 = 1.4;
+
+/// Records what a check of a link has shown (bytes of content a second). It counts until a transfer shows more.
+pub fn record_check(known: &mut KnownRates, down: Option<u64>, up: Option<u64>, now: UnixSeconds) {
+    for (known, checked) in [(&mut known.down, down), (&mut known.up, up)] {
+        let is_open = current(*known, now).is_none_or(|rate| rate.is_rough);
+        if let Some(rate) = checked.map(|rate| rate.min(MOST)).filter(|_| is_open) {
+            let rate = MeasuredRate { at_least: rate, at_most: Some(rate), is_rough: true };
+            *known = Some(KnownRate { rate, measured: now });
+        }
+    }
+}
 
 /// Combines what was known of a link with what a transfer has shown.
 pub fn combine(known: &mut KnownRates, measured: &LinkRates, now: UnixSeconds) {
@@ -20,13 +34,34 @@ pub fn combine(known: &mut KnownRates, measured: &LinkRates, now: UnixSeconds) {
 fn combine_direction(known: &mut Option<KnownRate>, measured: Option<MeasuredRate>, now: UnixSeconds) {
     let Some(new) = measured.map(bounded) else { return };
     let old = current(*known, now).unwrap_or_default();
+    if old.is_rough {
+        *known = Some(KnownRate { rate: combine_with_check(old, new), measured: now });
+        return;
+    }
     let at_most = match (old.at_most, new.at_most) {
         (Some(old), Some(new)) if is_same_link(old, new) => Some(old.midpoint(new)),
         (Some(old), None) if new.at_least <= old => Some(old),
         (_, new) => new,
     };
     let at_least = old.at_least.max(new.at_least).min(at_most.unwrap_or(MOST));
-    *known = Some(KnownRate { rate: MeasuredRate { at_least, at_most }, measured: now });
+    *known = Some(KnownRate { rate: MeasuredRate { at_least, at_most, is_rough: false }, measured: now });
+}
+
+/// Returns whether two rates may be equal, if a check has shown at least one of them.
+pub(crate) fn may_be_equal(a: u64, b: u64) -> bool {
+    let is_near = |a: u64, b: u64| a as f64 <= CHECK_ERROR * b as f64;
+    is_near(a, b) && is_near(b, a)
+}
+
+/// Replaces what a check has shown. If a transfer shows only that the link carries about as much or less, what the check
+/// has shown still counts as the most.
+fn combine_with_check(checked: MeasuredRate, new: MeasuredRate) -> MeasuredRate {
+    match (checked.at_most, new.at_most) {
+        (Some(most), None) if new.at_least <= most || may_be_equal(new.at_least, most) => {
+            MeasuredRate { at_least: new.at_least, at_most: Some(most.max(new.at_least)), is_rough: true }
+        }
+        _ => new,
+    }
 }
 
 /// Returns what is known of one direction, unless it is too old.
@@ -39,9 +74,9 @@ fn is_same_link(old: u64, new: u64) -> bool {
     new <= old.saturating_mul(SAME_LINK) && old <= new.saturating_mul(SAME_LINK)
 }
 
-fn bounded(MeasuredRate { at_least, at_most }: MeasuredRate) -> MeasuredRate {
+fn bounded(MeasuredRate { at_least, at_most, .. }: MeasuredRate) -> MeasuredRate {
     let at_most = at_most.map(|most| most.min(MOST));
-    MeasuredRate { at_least: at_least.min(at_most.unwrap_or(MOST)), at_most }
+    MeasuredRate { at_least: at_least.min(at_most.unwrap_or(MOST)), at_most, is_rough: false }
 }
 
 #[cfg(test)]
@@ -54,12 +89,12 @@ mod tests {
     fn after(reports: &[(u64, Option<u64>)]) -> MeasuredRate {
         let mut known = None;
         for (day, &(at_least, at_most)) in (1..).zip(reports) {
-            combine_direction(&mut known, Some(MeasuredRate { at_least, at_most }), UnixSeconds(day * DAY));
+            combine_direction(&mut known, Some(rate(at_least, at_most)), UnixSeconds(day * DAY));
         }
         known.unwrap().rate
     }
     fn rate(at_least: u64, at_most: Option<u64>) -> MeasuredRate {
-        MeasuredRate { at_least, at_most }
+        MeasuredRate { at_least, at_most, is_rough: false }
     }
 
     #[test]
@@ -91,5 +126,23 @@ mod tests {
         let measured = LinkRates { down: Some(rate(3, None)), up: None };
         combine(&mut both, &measured, UnixSeconds(91 * DAY));
         assert_eq!(both.down.map(|down| down.rate), Some(rate(3, None)));
+    }
+
+    #[test]
+    fn a_check_counts_until_a_transfer_has_shown_more() {
+        let mut known = KnownRates::default();
+        let now = UnixSeconds(DAY);
+        let rates = |known: KnownRates| (known.down.map(|down| down.rate), known.up.map(|up| up.rate));
+        let checked = |at: u64| Some(MeasuredRate { at_least: at, at_most: Some(at), is_rough: true });
+        record_check(&mut known, Some(50), None, now);
+        record_check(&mut known, Some(40), Some(60), now);
+        assert_eq!(rates(known), (checked(40), checked(60)));
+        combine(&mut known, &LinkRates { down: Some(rate(30, None)), up: None }, now);
+        assert_eq!(known.down.unwrap().rate, MeasuredRate { at_least: 30, at_most: Some(40), is_rough: true });
+        combine(&mut known, &LinkRates { down: Some(rate(90, None)), up: None }, now);
+        record_check(&mut known, Some(40), Some(70), now);
+        assert_eq!(rates(known), (Some(rate(90, None)), checked(70)), "a transfer shows more than a check");
+        record_check(&mut known, Some(40), None, UnixSeconds(100 * DAY));
+        assert_eq!(rates(known), (checked(40), checked(70)), "what a transfer showed is too old");
     }
 }

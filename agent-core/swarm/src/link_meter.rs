@@ -126,7 +126,7 @@ impl Meter {
         let at_least = (best as u64).min(own_limit.unwrap_or(u64::MAX));
         let is_limit = at_limit >= best * SAME_RATE;
         let at_most = is_limit.then_some(at_least).into_iter().chain(own_limit).min();
-        (best > 0.0).then_some(MeasuredRate { at_least, at_most })
+        (best > 0.0).then_some(MeasuredRate { at_least, at_most, is_rough: false })
     }
     fn record(&mut self, chunk: PassedChunk, direction: Direction) {
         let PassedChunk { at, peer, bytes, is_next_waiting } = chunk;
@@ -258,7 +258,7 @@ mod tests {
         assert!(is_about(up.at_least, 20.0) && up.at_most == Some(rate(30.0)), "{up:?}");
         pass(&mut meter, Direction::Up, 100.0, 100, 20.0, false);
         let up = meter.take_rates(None, Some(rate(5.0))).up.unwrap();
-        assert_eq!(up, MeasuredRate { at_least: rate(5.0), at_most: Some(rate(5.0)) });
+        assert_eq!(up, MeasuredRate { at_least: rate(5.0), at_most: Some(rate(5.0)), is_rough: false });
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) fn bodies(words: &Words) -> Vec<(&'static str, Value)> {
     let addresses = ["192.0.2.7:7701", "[fe80::1%3]:7701"];
     let source = ByteSource { machine: one, bytes: 5 };
     let report = |number, event| Report { number, at: UnixSeconds(1_800_000_000), order: Some(id), event };
-    let measured = |at_most| Some(MeasuredRate { at_least: 2_500_000, at_most });
+    let measured = |at_most| Some(MeasuredRate { at_least: 2_500_000, at_most, is_rough: false });
     let rates = LinkRates { down: measured(Some(2_500_000)), up: measured(None) };
     let reports = [
         report(1, Event::Offered { stripe: 0, sender: one }),

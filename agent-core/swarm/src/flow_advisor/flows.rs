@@ -1,7 +1,10 @@
 //! The machines of an order, their links, and the flow of each stripe to each machine.
 
 use super::FlowReading;
-use crate::{io::Now, planner::Candidate};
+use crate::{
+    io::Now,
+    planner::{Candidate, UsualRates, is_about_usual},
+};
 use banyan_proto::{AddresseeList, MachineId, MeasuredRate, Reach};
 use std::{collections::HashMap, time::Duration};
 
@@ -51,8 +54,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(rate: Option<MeasuredRate>) -> Self {
-        let Some(MeasuredRate { at_least, at_most }) = rate else { return Self::default() };
+    /// Begins with what was measured before. A rough measurement counts only if it differs from the usual rate.
+    fn new(rate: Option<MeasuredRate>, usual: u64) -> Self {
+        let Some(rate) = rate else { return Self::default() };
+        if is_about_usual(rate, usual) {
+            return Self { was_known: true, ..Self::default() };
+        }
+        let MeasuredRate { at_least, at_most, .. } = rate;
         let (at_least, at_most) = (at_least as f64, at_most.map(|most| most as f64));
         Self { at_least, at_most, was_known: true, ..Self::default() }
     }
@@ -216,10 +224,11 @@ impl OrderFlows {
     ) -> Self {
         let stripes = lists.len();
         let stripe = bytes / stripes.max(1) as f64;
+        let usual = UsualRates::of(candidates);
         let node = |id, down, up, left| Node {
             id,
-            down: Link::new(down),
-            up: Link::new(up),
+            down: Link::new(down, usual.down),
+            up: Link::new(up, usual.up),
             online: true,
             forwards: true,
             dialable: true,

@@ -1,6 +1,7 @@
 //! What the planner believes about the rates of machines and sites.
 
 use super::{Candidate, arrange::Member};
+use crate::known_rates::may_be_equal;
 use banyan_proto::{MeasuredRate, Reach};
 
 /// What every machine counts as when no machine was measured, in bytes a second. Only equality matters.
@@ -23,28 +24,50 @@ fn estimate(rate: MeasuredRate) -> u64 {
     rate.at_most.unwrap_or(rate.at_least)
 }
 
+/// What the links of an order usually carry, in bytes a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UsualRates {
+    pub(crate) down: u64,
+    pub(crate) up: u64,
+}
+
+impl UsualRates {
+    /// Returns the medians of what is known.
+    pub(crate) fn of(candidates: &[Candidate]) -> Self {
+        let may_send = || candidates.iter().filter(|candidate| candidate.forwards);
+        let down = median(candidates.iter().filter_map(|candidate| candidate.down.map(estimate)));
+        let up = median(may_send().filter_map(|candidate| candidate.up.map(estimate)));
+        Self { down: down.or(up).unwrap_or(NOMINAL).max(1), up: up.or(down).unwrap_or(NOMINAL).max(1) }
+    }
+}
+
+/// Returns whether a link is only known to carry about as much as usual.
+pub(crate) fn is_about_usual(rate: MeasuredRate, usual: u64) -> bool {
+    rate.is_rough && may_be_equal(estimate(rate), usual)
+}
+
 /// Returns what a measurement counts for. The median of all counts as far as the measurement does not contradict it.
 fn counted(rate: Option<MeasuredRate>, usual: u64) -> u64 {
-    let MeasuredRate { at_least, at_most } = rate.unwrap_or_default();
+    let rate = rate.unwrap_or_default();
+    if is_about_usual(rate, usual) {
+        return usual;
+    }
+    let MeasuredRate { at_least, at_most, .. } = rate;
     usual.max(at_least).min(at_most.unwrap_or(u64::MAX)).min(usual.saturating_mul(MOST))
 }
 
 /// Returns the candidates as members. A machine that was not measured counts as the median.
 pub(super) fn members(candidates: &[Candidate]) -> Vec<Member> {
-    let may_send = || candidates.iter().filter(|candidate| candidate.forwards);
-    let down = median(candidates.iter().filter_map(|candidate| candidate.down.map(estimate)));
-    let up = median(may_send().filter_map(|candidate| candidate.up.map(estimate)));
-    let usual_down = down.or(up).unwrap_or(NOMINAL).max(1);
-    let usual_up = up.or(down).unwrap_or(NOMINAL).max(1);
+    let usual = UsualRates::of(candidates);
     let member = |candidate: &Candidate| {
-        let up = counted(candidate.up, usual_up);
+        let up = counted(candidate.up, usual.up);
         Member {
-            down: counted(candidate.down, usual_down).max(2),
+            down: counted(candidate.down, usual.down).max(2),
             up: up.max(2),
             known: candidate.down.is_some() && candidate.up.is_some(),
-            is_at_limit: candidate.down.is_some_and(|down| down.at_most.is_some()),
+            is_at_limit: candidate.down.is_some_and(|down| down.at_most.is_some() && !down.is_rough),
             online: candidate.online,
-            forwards: candidate.forwards && up >= usual_up / LEAST,
+            forwards: candidate.forwards && up >= usual.up / LEAST,
             is_dialable: candidate.reach != Reach::Nobody,
             is_dialable_outside: candidate.reach == Reach::Everyone,
             size: usize::from(candidate.online),

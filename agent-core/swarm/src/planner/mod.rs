@@ -14,6 +14,8 @@ mod capacity;
 mod fill;
 mod positions;
 
+pub(crate) use capacity::{UsualRates, is_about_usual};
+
 use arrange::{Member, Outside, Tree, arrange};
 use banyan_proto::{
     AddresseeList, MachineId, MeasuredRate, Reach,

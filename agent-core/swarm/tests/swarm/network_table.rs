@@ -122,13 +122,29 @@ fn equal_rows(table: &mut Table) {
         ("equal, 16 MiB", 16, 16, 20.0, 1.15),
         ("equal, 4 MiB", 16, 4, 20.0, 1.3),
     ] {
-        let figures = deploy(&mut Network::new(file(machines, mebibytes, mbit, table.seed)), &[]);
+        let mut network = Network::new(file(machines, mebibytes, mbit, table.seed));
+        network.check_links();
+        let figures = deploy(&mut network, &[]);
         table.add_all(name, &figures, (1.0, bound), None, 1.05, 1.05);
     }
     let mut network = Network::new(sixteen(64, table.seed));
     network.up[0] *= 10.0;
+    network.check_links();
     let figures = deploy(&mut network, &[]);
     table.add_all("64 MiB, server 200 Mbit/s", &figures, (1.0, 1.1), None, 1.05, 1.05);
+}
+
+/// Networks of which the server knows nothing. For information: it checks the links of all machines.
+fn unknown_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
+    for (name, mebibytes, count, share) in
+        [("four at 2 Mbit/s, 16 MiB: unknown", 16, 4, 0.1), ("eight at 5 Mbit/s, 64 MiB: unknown", 64, 8, 0.25)]
+    {
+        let mut network = Network::new(sixteen(mebibytes, table.seed));
+        let slow = network.pick(count);
+        network.slow(&slow, share);
+        let figures = deploy(&mut network, &[]);
+        table.add_all(name, &figures, (equal[&mebibytes], f64::INFINITY), Some(1.15), 1.3, 1.5);
+    }
 }
 
 fn slow_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
@@ -142,6 +158,7 @@ fn slow_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
         let mut network = Network::new(sixteen(mebibytes, table.seed));
         let slow = network.pick(count);
         network.slow(&slow, share);
+        network.check_links();
         for (deployment, bound) in [("first", first), ("second", second)] {
             let figures = deploy(&mut network, &[]);
             let row = format!("{name}: {deployment}");
@@ -150,6 +167,7 @@ fn slow_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
         }
     }
     let mut network = Network::new(sixteen(64, table.seed));
+    network.check_links();
     let inner = inner_machine(&network);
     let half = network.next_world().file_time() / 2;
     let slow = network.plan.rate / 20.0;
@@ -162,6 +180,7 @@ fn slow_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
         network.down[n] *= 0.999;
         network.up[n] *= 0.5;
     }
+    network.check_links();
     let figures = deploy(&mut network, &[]);
     table.add_all("four send at half (2 % lost), 64 MiB", &figures, (equal[&64], 1.3), Some(1.3), 1.3, 1.5);
 }
@@ -184,6 +203,7 @@ fn asymmetric_rows(table: &mut Table) {
         let mut network = Network::new(sixteen(16, table.seed));
         network.server_copies = copies;
         network.up[1..].iter_mut().for_each(|up| *up *= 0.25);
+        network.check_links();
         let figures = deploy(&mut network, &[]);
         table.add_all(row, &figures, (1.0, bound), None, server, 1.5);
     }
@@ -192,6 +212,7 @@ fn asymmetric_rows(table: &mut Table) {
 fn other_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
     let mut network = Network::new(sixteen(16, table.seed));
     network.receive_only = network.pick(4).into_iter().collect();
+    network.check_links();
     let figures = deploy(&mut network, &[]);
     let bound = 1.15 * (16.0f64 / 13.0) * HEADERS;
     table.add_all("a quarter may not forward, 16 MiB", &figures, (1.0, bound), None, 2.0, 1.5);
@@ -203,6 +224,7 @@ fn other_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
         network.up[n] *= 10.0;
         network.down[n] *= 10.0;
     }
+    network.check_links();
     let figures = deploy(&mut network, &[]);
     table.add("two sites, 16 MiB", "fast (units)", figures.fast, 1.15);
     table.add("two sites, 16 MiB", "copies: into a site", figures.entered, 1.1);
@@ -210,6 +232,7 @@ fn other_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
 
     for (name, count) in [("one forwarding machine killed at half, 64 MiB", 1), ("four leave, 64 MiB", 4)] {
         let mut network = Network::new(sixteen(64, table.seed));
+        network.check_links();
         let unit = network.next_world().file_time();
         let victims = if count == 1 { vec![inner_machine(&network)] } else { network.pick(4) };
         for (at, victim) in victims.iter().enumerate() {
@@ -221,6 +244,7 @@ fn other_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
     }
 
     let mut network = Network::new(sixteen(64, table.seed));
+    network.check_links();
     let half = network.next_world().file_time() / 2;
     let mut dice = Dice::new(table.seed);
     for n in 0..=16 {
@@ -242,6 +266,7 @@ fn undialable_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
         let mut network = Network::new(sixteen(16, table.seed));
         network.undialable = network.pick(count).into_iter().collect();
         network.is_reach_known = is_known;
+        network.check_links();
         let figures = deploy(&mut network, &[]);
         table.add_all(row, &figures, (equal[&16], bound), None, server, 1.5);
     }
@@ -251,6 +276,7 @@ fn random_rows(table: &mut Table) {
     let mut each = [const { Vec::new() }; 2];
     for seed in 1..=30 {
         let mut network = random_network(sixteen(64, seed));
+        network.check_links();
         for each in &mut each {
             each.extend(deploy(&mut network, &[]).each.into_iter().map(|ratio| (ratio, seed)));
         }
@@ -299,6 +325,7 @@ fn every_cell_of_the_network_table_is_met_or_known_to_be_missed() {
         table.seed = seed;
         let equal: BTreeMap<u64, f64> =
             [16, 64].map(|size| (size, deploy(&mut Network::new(sixteen(size, seed)), &[]).fast)).into();
+        unknown_rows(&mut table, &equal);
         equal_rows(&mut table);
         slow_rows(&mut table, &equal);
         asymmetric_rows(&mut table);

@@ -34,9 +34,13 @@ pub(crate) fn file(machines: usize, mebibytes: u64, mbit: f64, seed: u64) -> Pla
         seed,
         in_flight: (65_536 / chunk).max(2),
         takes_turns: true,
+        chunk_bytes: chunk,
         ..Plan::default()
     }
 }
+
+/// A check of a link tells nothing more of one that carries this much (Mbit/s).
+const CHECKED_MBIT: f64 = 50.0;
 
 /// Machines with their links, and what the server knows of them.
 pub(crate) struct Network {
@@ -135,11 +139,30 @@ impl Network {
         self.faults.iter().for_each(|(at, fault)| world.fault_at(*at, *fault));
         world
     }
+    /// Tells the server what its checks of the links show: about what a link carries, as long as that is little. A check
+    /// also passes the server's own link, and that of the site.
+    pub(crate) fn check_links(&mut self) {
+        let mut dice = Dice::new(self.plan.seed ^ 0x6c69_6e6b);
+        (0..8).for_each(|_| _ = dice.roll(2));
+        let most = CHECKED_MBIT * 1e6 / 8.0 / HEADERS / f64::from(self.plan.chunk_bytes);
+        for n in 1..=self.plan.machines {
+            let mut check = |link: f64, server: f64| {
+                let noise = 0.85 + 0.25 * dice.roll(1 << 20) as f64 / f64::from(1 << 20);
+                let seen = link.min(server).min(self.site_rate) * noise;
+                (seen < most).then_some((seen * CHUNK_BYTES as f64) as u64)
+            };
+            let (down, up) = (check(self.down[n], self.up[0]), check(self.up[n], self.down[0]));
+            known_rates::record_check(&mut self.known[n], down, up, NOW);
+        }
+    }
     /// Tells the server the exact rates of every link.
     pub(crate) fn know_exactly(&mut self) {
         let exactly = |chunks: &f64| {
             let rate = (chunks * CHUNK_BYTES as f64) as u64;
-            Some(KnownRate { rate: MeasuredRate { at_least: rate, at_most: Some(rate) }, measured: NOW })
+            Some(KnownRate {
+                rate: MeasuredRate { at_least: rate, at_most: Some(rate), is_rough: false },
+                measured: NOW,
+            })
         };
         for (known, (down, up)) in self.known.iter_mut().zip(self.down.iter().zip(&self.up)) {
             *known = KnownRates { down: exactly(down), up: exactly(up) };

@@ -35,9 +35,8 @@ fn cases() -> impl Strategy<Value = Case> {
             seed,
             max_children,
             spread,
-            noise: 0.0,
-            in_flight: 2,
             takes_turns: true,
+            ..Plan::default()
         },
     );
     let character = prop_oneof![

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) stripes: u8,
     /// The number of chunks in the whole file.
     pub(crate) chunks: u32,
+    /// The bytes of a chunk, where rates have a unit.
+    pub(crate) chunk_bytes: u32,
     /// Chunks a second on every link, in each direction.
     pub(crate) rate: f64,
     pub(crate) latency: Duration,
@@ -46,6 +48,7 @@ impl Default for Plan {
             machines: 16,
             stripes: 2,
             chunks: 256,
+            chunk_bytes: 256 << 10,
             rate: 20.0,
             latency: Duration::from_millis(5),
             seed: 1,

@@ -264,15 +264,19 @@ fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
 
 /// Says what a link carries in one direction, and when that was measured.
 fn describe_rate(known: Option<KnownRate>, now: UnixSeconds) -> String {
-    let Some(KnownRate { rate: MeasuredRate { at_least, at_most }, measured }) = known else {
+    let Some(KnownRate { rate: MeasuredRate { at_least, at_most, is_rough }, measured }) = known else {
         return "not measured yet".into();
     };
+    let age = format_age(now.0.saturating_sub(measured.0));
+    if is_rough {
+        return format!("about {}/s, checked {age}", format_size(at_least));
+    }
     let rate = match at_most {
         Some(most) if most <= at_least => format!("{}/s", format_size(most)),
         Some(most) => format!("{} to {}/s", format_size(at_least), format_size(most)),
         None => format!("at least {}/s", format_size(at_least)),
     };
-    format!("{rate}, measured {}", format_age(now.0.saturating_sub(measured.0)))
+    format!("{rate}, measured {age}")
 }
 
 /// Formats why a machine is quarantined and how to readmit it.
@@ -335,11 +339,17 @@ mod tests {
         assert!(text.contains("1 suspicious event about it") && text.contains("  60 s ago: "), "{text}");
         assert!(text.contains("(code-wrong): on the way") && !text.contains('\u{1b}'), "{text}");
         assert!(text.contains("receives") && text.contains("not measured yet"), "{text}");
-        let known =
-            |at_most| KnownRate { rate: MeasuredRate { at_least: 2_500_000, at_most }, measured: UnixSeconds(40) };
-        shown.machine.rates = KnownRates { down: Some(known(Some(2_500_000))), up: Some(known(None)) };
+        let known = |at_most, is_rough| KnownRate {
+            rate: MeasuredRate { at_least: 2_500_000, at_most, is_rough },
+            measured: UnixSeconds(40),
+        };
+        let most = Some(2_500_000);
+        shown.machine.rates = KnownRates { down: Some(known(most, false)), up: Some(known(None, false)) };
         let text = format_machine(&shown, UnixSeconds(100));
         assert!(text.contains("2.5 MB/s, measured 60 s ago") && text.contains("at least 2.5 MB/s"), "{text}");
+        shown.machine.rates.down = Some(known(most, true));
+        let text = format_machine(&shown, UnixSeconds(100));
+        assert!(text.contains("about 2.5 MB/s, checked 60 s ago"), "{text}");
         assert!(text.contains("not tried yet"), "{text}");
         shown.machine.reach = Some(Reach::Nobody);
         assert!(format_machine(&shown, UnixSeconds(100)).contains("it connects to others itself"), "{text}");

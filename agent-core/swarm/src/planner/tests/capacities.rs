@@ -40,7 +40,7 @@ fn bytes(mbit: f64) -> Option<u64> {
 }
 /// A measured rate that is also the most.
 fn exactly(mbit: f64) -> Option<MeasuredRate> {
-    bytes(mbit).map(|at_least| MeasuredRate { at_least, at_most: Some(at_least) })
+    bytes(mbit).map(|at_least| MeasuredRate { at_least, at_most: Some(at_least), is_rough: false })
 }
 fn known(network: &Network) -> Vec<Candidate> {
     let mut all = candidates(&[network.down.len() as u32]);
@@ -206,7 +206,8 @@ fn a_rate_that_a_slow_sender_limited_does_not_make_a_machine_slow() {
     let plan_of = |all: &[Candidate]| plan(SERVER, None, all, 2).unwrap().lists;
     let lists = plan_of(&all);
     for candidate in &mut all[..4] {
-        let limited = |rate: MeasuredRate| MeasuredRate { at_least: rate.at_least / 10, at_most: None };
+        let limited =
+            |rate: MeasuredRate| MeasuredRate { at_least: rate.at_least / 10, at_most: None, is_rough: false };
         (candidate.down, candidate.up) = (candidate.down.map(limited), candidate.up.map(limited));
     }
     assert_eq!(plan_of(&all), lists);
@@ -215,7 +216,7 @@ fn a_rate_that_a_slow_sender_limited_does_not_make_a_machine_slow() {
 #[test]
 fn a_machine_that_claims_too_much_heads_one_tree_at_most() {
     let mut all = known(&slow_of(16, (4, 2.0)));
-    let claim = Some(MeasuredRate { at_least: u64::MAX, at_most: None });
+    let claim = Some(MeasuredRate { at_least: u64::MAX, at_most: None, is_rough: false });
     (all[0].down, all[0].up) = (claim, claim);
     let plan = plan(SERVER, None, &all, 2).unwrap();
     let heads: Vec<_> = plan.lists.iter().flat_map(|list| list.parts().into_iter().flatten()).collect();
