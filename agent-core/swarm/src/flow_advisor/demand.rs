@@ -69,6 +69,7 @@ impl Round<'_> {
     pub(super) fn takes(&self, source: usize, id: FlowId) -> f64 {
         let need = self.need(id.machine);
         match source {
+            _ if self.flow(id).is_ending() => 0.0,
             SERVER => need,
             _ => need.min(self.flows.path_rate(FlowId { machine: source, ..id })),
         }

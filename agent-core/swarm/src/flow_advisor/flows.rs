@@ -16,6 +16,8 @@ pub(super) const MOST_DEPTH: usize = 64;
 pub(super) const SETTLING: Duration = Duration::from_secs(1);
 /// How long a machine that was told to change its source has for that.
 pub(super) const CHANGE: Duration = Duration::from_secs(4);
+/// A flow that ends within this time (seconds) takes nothing of its source's upload.
+const ENDING: f64 = 0.75;
 /// A link carries more than its limit if it does so by this factor.
 const ABOVE_LIMIT: f64 = 1.2;
 /// For how long readings must show a limit before it counts …
@@ -163,6 +165,10 @@ impl Flow {
     pub(super) fn is_poor_for(&self, now: Now, time: Duration) -> bool {
         !self.is_complete && self.poor_since.is_some_and(|since| now.saturating_sub(since) >= time)
     }
+    /// Returns whether the rest arrives within a moment.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_complete || self.left < ENDING * self.rate
+    }
     pub(super) fn rate_from(&self, source: usize) -> f64 {
         if self.source == source { self.rate } else { 0.0 }
     }
@@ -179,6 +185,8 @@ pub(super) struct Node {
     pub(super) dialable: bool,
     /// By stripe.
     pub(super) flows: Vec<Flow>,
+    /// When a receiver was last told to leave it.
+    pub(super) relieved: Option<Now>,
     /// Bytes that it has sent, as the receivers report.
     pub(super) sent: f64,
     /// Bytes that it sends by the plan.
@@ -233,6 +241,7 @@ impl OrderFlows {
             forwards: true,
             dialable: true,
             flows: vec![Flow::new(left); stripes],
+            relieved: None,
             sent: 0.0,
             plan: 0.0,
         };

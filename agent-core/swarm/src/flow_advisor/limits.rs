@@ -82,6 +82,11 @@ impl Traffic {
     pub(super) fn sent(&self, source: usize) -> f64 {
         self.sent[source].total
     }
+    /// Returns what a machine sends for longer than a moment (bytes a second).
+    pub(super) fn lasting(&self, flows: &OrderFlows, source: usize) -> f64 {
+        let lasting = self.children[source].iter().map(|id| flows.flow(*id)).filter(|flow| !flow.is_ending());
+        lasting.map(|flow| flow.rate_from(source)).sum()
+    }
     /// Decides which end limits a flow. What others receive now says more than what the links once carried.
     pub(super) fn limit(&self, flows: &OrderFlows, id: FlowId) -> Limit {
         let flow = flows.flow(id);

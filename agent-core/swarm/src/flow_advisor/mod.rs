@@ -123,6 +123,7 @@ impl FlowAdvisor {
         let traffic = Traffic::of(&self.flows);
         limits::learn(&mut self.flows, &traffic);
         let mut round = Round::new(&mut self.flows, traffic, may);
+        round.relieve_overloaded_sources();
         round.replace_slow_sources();
         round.relieve_server_of_slow_machines();
         round.unload_server();

@@ -104,6 +104,7 @@ impl<'a> Round<'a> {
         self.traffic.children[from].retain(|other| *other != id);
         self.traffic.children[source].push(id);
         let now = self.flows.now;
+        self.flows.nodes[from].relieved = Some(now);
         let flow = self.flows.flow_mut(id);
         (flow.told, flow.changed, flow.moves) = (Some((source, now)), now, flow.moves.saturating_add(1));
         self.count(source, id, 1.0);

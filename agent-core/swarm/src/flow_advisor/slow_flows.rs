@@ -14,12 +14,16 @@ const MOST_GUESSES: u32 = 3;
 const LASTING: Duration = Duration::from_millis(1200);
 /// … or this long, if others are only a little faster.
 const LONG: Duration = Duration::from_millis(1800);
+/// A source has too many receivers if they need more than it can send, by this factor.
+const OVERLOADED: f64 = 1.3;
 /// A source is stuck if hardly anything has reached it for this long, though its own source gets enough.
 const STUCK: Duration = Duration::from_secs(3);
 /// A change is not worth it if the rest arrives within this time (seconds).
 const SHORT: f64 = 2.5;
 /// A source that has changed its own lately says nothing for this long.
 const QUIET: Duration = Duration::from_secs(2);
+/// A source that has lost a receiver has this long to send more to the others.
+const RELIEF: Duration = Duration::from_millis(1500);
 /// How long a machine keeps a source that it was told to take; twice as long after each further change.
 const KEEPING: Duration = Duration::from_millis(1500);
 /// After this many changes, that time grows no more.
@@ -41,10 +45,13 @@ impl Round<'_> {
         if flow.left < SHORT * flow.rate {
             return false;
         }
+        let is_lasting = flow.is_low_for(now, LASTING);
         if self.has_slow_source(id, enough) {
             return true;
         }
-        let is_lasting = flow.is_low_for(now, LASTING);
+        if self.gets_more_soon(id) {
+            return false;
+        }
         if !flow.waited || !flow.is_settled(now) || flow.rate >= enough || !(is_lasting || flow.rate < 0.5 * enough) {
             return false;
         }
@@ -63,6 +70,29 @@ impl Round<'_> {
             let is_over = flow.is_complete || flow.is_poor_for(now, STUCK);
             is_over || flow.told.is_none() && flow.is_settled(now) && is_quiet
         })
+    }
+    /// Returns whether the source has just lost a receiver, and can send enough to the others.
+    fn gets_more_soon(&self, id: FlowId) -> bool {
+        let source = self.flow(id).source;
+        let has_lost = self.node(source).relieved.is_some_and(|at| self.flows.now.saturating_sub(at) < RELIEF);
+        has_lost && self.needed_of(source) <= self.upload(source) / ENOUGH
+    }
+    /// Returns what the receivers of a source need (bytes a second).
+    fn needed_of(&self, source: usize) -> f64 {
+        self.children(source).iter().map(|child| self.need(child.machine)).sum()
+    }
+    /// Returns whether the source has more receivers than it can send to, and can best do without this one.
+    fn is_surplus(&self, id: FlowId) -> bool {
+        let (flow, now) = (self.flow(id), self.flows.now);
+        let source = flow.source;
+        let is_steady = flow.told.is_none() && flow.is_settled(now);
+        let is_low = flow.rate < ENOUGH * self.need(id.machine) && flow.left >= SHORT * flow.rate;
+        if source == SERVER || flow.is_complete || !self.node(id.machine).online || !is_steady || !is_low {
+            return false;
+        }
+        let below = |id: FlowId| self.sizes[id.machine][id.stripe];
+        let is_smallest = self.children(source).iter().all(|child| (below(id), id) <= (below(*child), *child));
+        is_smallest && self.needed_of(source) > OVERLOADED * self.upload(source)
     }
     /// Returns whether the source cannot receive the stripe fast enough.
     fn has_slow_source(&self, id: FlowId, enough: f64) -> bool {
@@ -84,9 +114,8 @@ impl Round<'_> {
             self.flows.ids().filter(|id| self.gets_too_little(*id)).map(|id| (self.depth(id), id)).collect();
         receivers.sort_unstable();
         let mut left = HashSet::new();
-        let most = (1 + self.flows.nodes.len() / CHANGING_PART).min(MOST_MOVES);
         for (_, id) in receivers.into_iter().take(MOST_MOVES) {
-            if self.moves.len() >= most {
+            if self.moves.len() >= self.most_changes() {
                 break;
             }
             let source = self.flow(id).source;
@@ -98,6 +127,18 @@ impl Round<'_> {
                 left.insert(source);
             }
         }
+    }
+    /// Gives receivers of sources with too many another source that is free.
+    pub(super) fn relieve_overloaded_sources(&mut self) {
+        for id in self.flows.ids().filter(|id| self.is_surplus(*id)).collect::<Vec<_>>() {
+            if self.moves.len() >= self.most_changes() {
+                break;
+            }
+            self.free_source(id).into_iter().for_each(|free| self.tell(id, free));
+        }
+    }
+    fn most_changes(&self) -> usize {
+        (1 + self.flows.nodes.len() / CHANGING_PART).min(MOST_MOVES)
     }
     /// Returns whether the source of a flow can send enough, now that others have left it.
     fn has_enough_now(&self, id: FlowId) -> bool {

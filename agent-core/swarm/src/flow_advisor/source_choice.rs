@@ -40,8 +40,8 @@ struct Demand {
     least: f64,
     /// Whether the change is not for the machine's own sake.
     is_relief: bool,
-    /// Whether it is unclear which end limits the present flow.
-    is_unclear: bool,
+    /// Whether its next source must have the whole stripe, and be known to send enough.
+    must_be_safe: bool,
 }
 
 /// A possible source.
@@ -69,9 +69,14 @@ impl Round<'_> {
         let is_poor = flow.rate < 0.5 * need && self.node(flow.source).up.at_least < 0.5 * self.best;
         let is_unclear = flow.waited && self.limit(id) == Limit::Unknown && !is_poor;
         let least = GAIN * self.flows.path_rate(id);
-        let demand = Demand { id, need, least, is_relief: false, is_unclear };
+        let demand = Demand { id, need, least, is_relief: false, must_be_safe: is_unclear };
         let found = self.best_offer(&demand);
         if found.is_some() || is_unclear { found } else { self.shared_source(id) }
+    }
+    /// Returns a source that has the whole stripe and is known to give a machine more of it than it gets now.
+    pub(super) fn free_source(&self, id: FlowId) -> Option<usize> {
+        let least = GAIN * self.flow(id).rate;
+        self.best_offer(&Demand { id, need: self.need(id.machine), least, is_relief: false, must_be_safe: true })
     }
     /// Returns a machine that can send a stripe instead of the present source, which is to send less.
     pub(super) fn relief(&self, id: FlowId) -> Option<usize> {
@@ -81,7 +86,7 @@ impl Round<'_> {
             true => need.min(KEPT_FROM_SERVER * self.flows.path_rate(id)),
             false => KEPT * need,
         };
-        self.best_offer(&Demand { id, need, least, is_relief: true, is_unclear: false })
+        self.best_offer(&Demand { id, need, least, is_relief: true, must_be_safe: false })
     }
     fn best_offer(&self, demand: &Demand) -> Option<usize> {
         let server = Some(SERVER).filter(|_| !demand.is_relief && self.may_serve(demand.id));
@@ -101,9 +106,9 @@ impl Round<'_> {
         let spare = self.spare(source);
         let rate = spare.min(self.flows.path_rate(above)).min(demand.need);
         let planned = self.planned[source] + flow.left;
-        let most = if demand.is_relief || demand.is_unclear { USUAL_COPIES } else { MOST_COPIES };
+        let most = if demand.is_relief || demand.must_be_safe { USUAL_COPIES } else { MOST_COPIES };
         let is_overloaded = source != SERVER && planned > most * self.flows.size;
-        let is_guess = demand.is_unclear && !self.is_safe(id, source);
+        let is_guess = demand.must_be_safe && !self.is_safe(id, source);
         let is_poor = theirs.is_poor_for(self.flows.now, POOR_TIME);
         if rate < demand.least || rate <= 0.0 || is_poor || is_overloaded || is_guess || !self.can_follow(id, source) {
             return None;
@@ -120,11 +125,11 @@ impl Round<'_> {
         }
         Some(Offer { source, time, spare })
     }
-    /// Returns whether a source has the whole stripe, and has been seen to send more than this flow takes.
+    /// Returns whether a source has the whole stripe soon, and has been seen to send more than this flow takes.
     fn is_safe(&self, id: FlowId, source: usize) -> bool {
         let may = source != SERVER || self.flows.server_copies > 1.0;
-        let seen = self.node(source).up.at_least - self.traffic.sent(source);
-        may && self.flow(FlowId { machine: source, ..id }).is_complete && seen >= GAIN * self.flow(id).rate
+        let seen = self.node(source).up.at_least - self.traffic.lasting(self.flows, source);
+        may && self.flow(FlowId { machine: source, ..id }).is_ending() && seen >= GAIN * self.flow(id).rate
     }
     fn can_follow(&self, id: FlowId, source: usize) -> bool {
         source != id.machine

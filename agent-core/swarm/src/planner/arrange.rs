@@ -79,8 +79,10 @@ pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> 
         members: members.to_vec(),
         trees: vec![empty; exits.len()],
         positions: Positions::new(members.len(), exits.len()),
+        has_three: vec![false; members.len()],
     };
     let (mut forwarders, mut others) = arrangement.split();
+    arrangement.pick_those_with_three_children(&mut forwarders, &others, factor);
     let mut gates = vec![vec![Gate { parent: None, rate: up / 2 }; entries]; exits.len()];
     let is_outlet = exits.iter().any(|&exits| exits > 0);
     let mut is_first = true;
@@ -128,6 +130,8 @@ struct Arrangement {
     members: Vec<Member>,
     trees: Vec<Tree>,
     positions: Positions,
+    /// Whether the member is to have three children over both trees, because others send too little.
+    has_three: Vec<bool>,
 }
 
 impl Arrangement {
@@ -135,9 +139,49 @@ impl Arrangement {
     fn intake(&self, member: usize) -> u64 {
         self.members[member].down / self.trees.len() as u64
     }
-    /// Returns the rate at which the member can receive each stripe and send it to two others.
+    /// Returns the rate at which the member can receive each stripe and send it to its children.
     fn pace(&self, member: usize) -> u64 {
-        self.intake(member).min(self.members[member].up / 2)
+        let children = if self.has_three[member] { 3 } else { 2 };
+        self.intake(member).min(self.members[member].up / children)
+    }
+    /// Picks members of the fastest class that send 1.5 copies, if there are members that receive as fast and send too
+    /// little. Three children get a third of the rate less, so the members with three children become a class of their
+    /// own, below the others, together with those that send too little.
+    fn pick_those_with_three_children(&mut self, forwarders: &mut [usize], others: &[usize], factor: f64) {
+        let similar = self.similar(forwarders, factor, true);
+        let Some(rate) = forwarders[..similar].iter().map(|&member| self.pace(member)).min() else { return };
+        let slow = rate - rate / 3;
+        let is_short = |&&member: &&usize| {
+            self.members[member].online && self.intake(member) >= rate - rate / 4 && self.members[member].up < 2 * slow
+        };
+        let sends_one = |&&member: &&usize| self.members[member].up >= slow;
+        let leaves =
+            others.iter().filter(|&&member| self.members[member].online && self.intake(member) >= rate - rate / 4);
+        let short: Vec<&usize> = forwarders[similar..].iter().filter(is_short).collect();
+        let needed = 2 * (leaves.count() + short.len()) - short.iter().filter(|member| sends_one(member)).count();
+        let beyond = |&member: &usize| (self.members[member].up / rate.max(1)).min(3) as usize - 2;
+        let spare: usize = forwarders[..similar].iter().map(beyond).sum();
+        let is_plain = forwarders.iter().chain(others).all(|&member| self.members[member].size <= 1);
+        let missing = needed.saturating_sub(spare);
+        // The member that is left over in its class has two positions at the full rate, or three.
+        if missing <= 2 || !is_plain || self.trees.len() < 2 {
+            return;
+        }
+        let count = missing.saturating_sub(3).max(1);
+        if count + 2 > similar {
+            return;
+        }
+        for &member in &forwarders[similar - count..similar] {
+            self.has_three[member] = true;
+        }
+        self.sort_forwarders(forwarders);
+    }
+    /// Returns how many of the fastest members form a class. The first class goes by the second fastest machine, so that
+    /// no machine heads both trees by what it claims.
+    fn similar(&self, forwarders: &[usize], factor: f64, is_first: bool) -> usize {
+        let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
+        let top = top.map_or(0, |&member| self.pace(member)) as f64;
+        forwarders.partition_point(|&member| self.pace(member) as f64 * factor >= top)
     }
     /// Returns those who forward, fastest first, and the others.
     fn split(&self) -> (Vec<usize>, Vec<usize>) {
@@ -151,12 +195,15 @@ impl Arrangement {
         if first.is_empty() {
             first = all().collect();
         }
-        first.sort_by_key(|&at| std::cmp::Reverse((self.pace(at), self.members[at].known, self.members[at].size)));
+        self.sort_forwarders(&mut first);
         let mut is_first = vec![false; self.members.len()];
         first.iter().for_each(|&at| is_first[at] = true);
         let mut others: Vec<usize> = all().filter(|&at| !is_first[at]).collect();
         self.sort_others(&mut others);
         (first, others)
+    }
+    fn sort_forwarders(&self, forwarders: &mut [usize]) {
+        forwarders.sort_by_key(|&at| std::cmp::Reverse((self.pace(at), self.members[at].known, self.members[at].size)));
     }
     /// Sorts those who become leaves: those who are online first, the fastest first.
     fn sort_others(&self, others: &mut [usize]) {
@@ -171,12 +218,9 @@ impl Arrangement {
         }
     }
     /// Takes the fastest class out. Measured machines are first in it, those before the others that may be faster than
-    /// was measured: near the top, that shows. The first class goes by the second fastest
-    /// machine, so that no machine heads both trees by what it claims.
+    /// was measured: near the top, that shows.
     fn next_class(&self, forwarders: &mut Vec<usize>, factor: f64, is_first: bool) -> Vec<usize> {
-        let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
-        let top = top.map_or(0, |&member| self.pace(member)) as f64;
-        let similar = forwarders.partition_point(|&member| self.pace(member) as f64 * factor >= top);
+        let similar = self.similar(forwarders, factor, is_first);
         let mut class: Vec<usize> = forwarders.drain(..similar).collect();
         class.sort_by_key(|&at| (!self.members[at].known, self.members[at].is_at_limit));
         class
