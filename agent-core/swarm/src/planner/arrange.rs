@@ -177,11 +177,14 @@ impl Arrangement {
         self.sort_forwarders(forwarders);
     }
     /// Returns how many of the fastest members form a class. The first class goes by the second fastest machine, so that
-    /// no machine heads both trees by what it claims.
+    /// no machine heads both trees by what it claims. Members with three children are a class of their own.
     fn similar(&self, forwarders: &[usize], factor: f64, is_first: bool) -> usize {
         let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
         let top = top.map_or(0, |&member| self.pace(member)) as f64;
-        forwarders.partition_point(|&member| self.pace(member) as f64 * factor >= top)
+        let has_three = forwarders.first().is_some_and(|&member| self.has_three[member]);
+        let is_similar =
+            |member: usize| self.pace(member) as f64 * factor >= top && self.has_three[member] == has_three;
+        forwarders.iter().take_while(|&&member| is_similar(member)).count()
     }
     /// Returns those who forward, fastest first, and the others.
     fn split(&self) -> (Vec<usize>, Vec<usize>) {
