@@ -79,12 +79,12 @@ pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> 
         members: members.to_vec(),
         trees: vec![empty; exits.len()],
         positions: Positions::new(members.len(), exits.len()),
-        has_three: vec![false; members.len()],
+        planned: vec![2; members.len()],
     };
     let (mut forwarders, mut others) = arrangement.split();
-    arrangement.pick_those_with_three_children(&mut forwarders, &others, factor);
-    let mut gates = vec![vec![Gate { parent: None, rate: up / 2 }; entries]; exits.len()];
     let is_outlet = exits.iter().any(|&exits| exits > 0);
+    arrangement.balance(&mut forwarders, &others, factor, is_outlet);
+    let mut gates = vec![vec![Gate { parent: None, rate: up / 2 }; entries]; exits.len()];
     let mut is_first = true;
     while !forwarders.is_empty() {
         let mut class = arrangement.next_class(&mut forwarders, factor, is_first);
@@ -130,8 +130,8 @@ struct Arrangement {
     members: Vec<Member>,
     trees: Vec<Tree>,
     positions: Positions,
-    /// Whether the member is to have three children over both trees, because others send too little.
-    has_three: Vec<bool>,
+    /// How many children the member is to have over both trees: one if it sends little, three if others send too little.
+    planned: Vec<u8>,
 }
 
 impl Arrangement {
@@ -141,13 +141,12 @@ impl Arrangement {
     }
     /// Returns the rate at which the member can receive each stripe and send it to its children.
     fn pace(&self, member: usize) -> u64 {
-        let children = if self.has_three[member] { 3 } else { 2 };
-        self.intake(member).min(self.members[member].up / children)
+        self.intake(member).min(self.members[member].up / u64::from(self.planned[member]))
     }
     /// Picks members of the fastest class that send 1.5 copies, if there are members that receive as fast and send too
     /// little. Three children get a third of the rate less, so the members with three children become a class of their
     /// own, below the others, together with those that send too little.
-    fn pick_those_with_three_children(&mut self, forwarders: &mut [usize], others: &[usize], factor: f64) {
+    fn balance(&mut self, forwarders: &mut [usize], others: &[usize], factor: f64, feeds: bool) {
         let similar = self.similar(forwarders, factor, true);
         let Some(rate) = forwarders[..similar].iter().map(|&member| self.pace(member)).min() else { return };
         let slow = rate - rate / 3;
@@ -155,14 +154,39 @@ impl Arrangement {
             self.members[member].online && self.intake(member) >= rate - rate / 4 && self.members[member].up < 2 * slow
         };
         let sends_one = |&&member: &&usize| self.members[member].up >= slow;
-        let leaves =
-            others.iter().filter(|&&member| self.members[member].online && self.intake(member) >= rate - rate / 4);
+        let leaves: usize = others
+            .iter()
+            .filter(|&&member| self.members[member].online && self.intake(member) >= rate - rate / 4)
+            .count();
         let short: Vec<&usize> = forwarders[similar..].iter().filter(is_short).collect();
-        let needed = 2 * (leaves.count() + short.len()) - short.iter().filter(|member| sends_one(member)).count();
+        let needed =
+            2 * (leaves + short.len()) - short.iter().filter(|member| sends_one(member)).count().saturating_sub(1);
         let beyond = |&member: &usize| (self.members[member].up / rate.max(1)).min(3) as usize - 2;
         let spare: usize = forwarders[..similar].iter().map(beyond).sum();
         let is_plain = forwarders.iter().chain(others).all(|&member| self.members[member].size <= 1);
         let missing = needed.saturating_sub(spare);
+        let one_child = |&&member: &&usize| {
+            let Member { up, down, .. } = self.members[member];
+            (down / 2).min(up) as f64 * factor >= rate as f64
+        };
+        let is_dialable =
+            |&member: &usize| self.members[member].is_dialable && self.members[member].is_dialable_outside;
+        let feeds = feeds || similar + short.len() < forwarders.len();
+        let more = if feeds { short.len() } else { short.len().saturating_sub(2) };
+        if leaves == 0
+            && spare == 0
+            && !short.is_empty()
+            && more <= similar / 2
+            && is_plain
+            && self.trees.len() == 2
+            && short.iter().all(one_child)
+            && forwarders[..similar].iter().chain(short.iter().copied()).all(is_dialable)
+        {
+            let short: Vec<usize> = short.into_iter().copied().collect();
+            short.into_iter().for_each(|member| self.planned[member] = 1);
+            self.sort_forwarders(forwarders);
+            return;
+        }
         // The member that is left over in its class has two positions at the full rate, or three.
         if missing <= 2 || !is_plain || self.trees.len() < 2 {
             return;
@@ -172,7 +196,7 @@ impl Arrangement {
             return;
         }
         for &member in &forwarders[similar - count..similar] {
-            self.has_three[member] = true;
+            self.planned[member] = 3;
         }
         self.sort_forwarders(forwarders);
     }
@@ -181,9 +205,9 @@ impl Arrangement {
     fn similar(&self, forwarders: &[usize], factor: f64, is_first: bool) -> usize {
         let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
         let top = top.map_or(0, |&member| self.pace(member)) as f64;
-        let has_three = forwarders.first().is_some_and(|&member| self.has_three[member]);
-        let is_similar =
-            |member: usize| self.pace(member) as f64 * factor >= top && self.has_three[member] == has_three;
+        let has_three = |member: usize| self.planned[member] == 3;
+        let is_first = forwarders.first().is_some_and(|&member| has_three(member));
+        let is_similar = |member: usize| self.pace(member) as f64 * factor >= top && has_three(member) == is_first;
         forwarders.iter().take_while(|&&member| is_similar(member)).count()
     }
     /// Returns those who forward, fastest first, and the others.
@@ -237,7 +261,9 @@ impl Arrangement {
     /// Adds a class below `gates`, with the trees that its pairing gives. Returns the rate at which it receives.
     fn block(&mut self, class: &[usize], gates: &[Vec<Gate>], rate: u64, feeds: bool) -> u64 {
         let gate_parents = gate_parents(gates);
-        let orders = orders(class.len(), &gate_parents, feeds);
+        let sends_one: Vec<bool> = class.iter().map(|&member| self.planned[member] == 1).collect();
+        let mixed = if sends_one.contains(&true) { mixed_pair(&sends_one, feeds) } else { None };
+        let orders = mixed.unwrap_or_else(|| orders(class.len(), &gate_parents, feeds));
         let mut peers = vec![[0; 2]; class.len()];
         let mut parents = vec![[None; 2]; class.len()];
         let rate = gates.iter().flatten().map(|gate| gate.rate).min().unwrap_or(rate).min(rate);
@@ -424,4 +450,51 @@ fn paired(len: usize, is_first: bool, feeds: bool) -> Vec<Order> {
         order
     };
     vec![tree(0), tree(1)]
+}
+
+/// Returns whether each member finds a position below one before it, and no position is left.
+fn is_whole_tree(order: &Order) -> bool {
+    let mut open = 1;
+    order.iter().all(|&(_, children)| {
+        let has_position = open > 0;
+        open += usize::from(children);
+        open = open.saturating_sub(1);
+        has_position
+    }) && open == 0
+}
+
+/// Returns the order in which a class fills both trees, if some of its members have one child over both trees. As many
+/// of the others as it takes have three; what hangs below these is near the leaves. Returns `None` if the numbers do not
+/// fit.
+fn mixed_pair(sends_one: &[bool], feeds: bool) -> Option<Vec<Order>> {
+    let all = || 0..sends_one.len();
+    let mut ones: [Vec<usize>; 2] = Default::default();
+    all().filter(|&at| sends_one[at]).enumerate().for_each(|(number, at)| ones[number % 2].push(at));
+    let mut twos: Vec<usize> = all().filter(|&at| !sends_one[at]).collect();
+    let left_over = if feeds { Some(twos.remove(twos.len().checked_sub(1)?.min(2))) } else { None };
+    let half = |parity: usize| -> Vec<usize> { twos.iter().copied().skip(parity).step_by(2).collect() };
+    // What the members with two children lack in each tree.
+    let edges = sends_one.len() - 1;
+    let halves = [half(0), half(1)];
+    let lacks = [0, 1].map(|tree| edges.saturating_sub(2 * halves[tree].len()));
+    let singles = [0, 1].map(|tree| lacks[tree].min(ones[tree].len()));
+    let extra = [0, 1].map(|tree| (lacks[tree] - singles[tree]).min(halves[1 - tree].len()));
+    let tree = |tree: usize| {
+        let (own, other) = (&halves[tree], &halves[1 - tree]);
+        // The last ones of each half have three children.
+        let plain = own.len() - extra[1 - tree].min(own.len());
+        let mut order: Vec<(usize, u8)> = own[..plain].iter().map(|&at| (at, 2)).collect();
+        order.extend(ones[tree][..singles[tree]].iter().map(|&at| (at, 1)));
+        order.extend(own[plain..].iter().map(|&at| (at, 2)));
+        let leaves = other.len() - extra[tree];
+        order.extend(other[leaves..].iter().map(|&at| (at, 1)));
+        order.extend(other[..leaves].iter().rev().map(|&at| (at, 0)));
+        order.extend(ones[tree][singles[tree]..].iter().chain(&ones[1 - tree]).map(|&at| (at, 0)));
+        if let Some(at) = left_over {
+            order.insert(order.len().min(3), (at, 0));
+        }
+        order
+    };
+    let orders = vec![tree(0), tree(1)];
+    orders.iter().all(is_whole_tree).then_some(orders)
 }
