@@ -1,0 +1,200 @@
+//! Answers a filter for one machine.
+
+use crate::{
+    Comparison, Filter, Node, Operator,
+    field::{Fact, Field},
+    value::{Value, mask},
+    version,
+};
+use std::{cmp::Ordering, net::IpAddr};
+
+/// The answer of a filter for one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truth {
+    /// The machine is not selected.
+    No,
+    /// It depends on something that is not known of the machine, so that it is not selected either.
+    Unknown,
+    /// The machine is selected.
+    Yes,
+}
+
+impl Truth {
+    fn of(answer: bool) -> Self {
+        if answer { Self::Yes } else { Self::No }
+    }
+    fn not(self) -> Self {
+        match self {
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+            Self::Yes => Self::No,
+        }
+    }
+}
+
+/// What is known of a machine. `None`: it is not known.
+#[derive(Clone, Copy)]
+pub struct Machine<'a> {
+    /// The name that people see.
+    pub name: &'a str,
+    /// The identifier, in small hexadecimal digits.
+    pub id: &'a str,
+    /// The groups that an administrator assigned.
+    pub groups: &'a [String],
+    /// The tags that an administrator assigned.
+    pub tags: &'a [String],
+    /// The addresses at which others reach it. Empty: not known.
+    pub addresses: &'a [IpAddr],
+    /// The platform, such as `linux-x86_64`.
+    pub platform: Option<&'a str>,
+    /// The version of the agent.
+    pub agent: Option<&'a str>,
+    /// Seconds since the machine was last seen.
+    pub seen: Option<u64>,
+    /// Seconds since it enrolled.
+    pub enrolled: Option<u64>,
+    /// Whether it has a connection to the server.
+    pub online: bool,
+    /// Whether it is revoked or quarantined.
+    pub excluded: bool,
+    /// Bits a second that its link receives.
+    pub receives: Option<u64>,
+    /// Bits a second that its link sends.
+    pub sends: Option<u64>,
+    /// By how many seconds its clock differs from the server's.
+    pub clock: Option<u64>,
+    /// Who can dial it: `everyone`, `own-site` or `nobody`.
+    pub reach: Option<&'a str>,
+    /// Returns the installed version of a package; `None`: not known, or not installed.
+    pub version: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+/// What a field says of a machine.
+enum Found<'a> {
+    Unknown,
+    Text(&'a str),
+    /// Any number of texts, all of them known.
+    Texts(&'a [String]),
+    Addresses(&'a [IpAddr]),
+    Number(u64),
+    YesNo(bool),
+    Version(&'a str),
+}
+
+impl Filter {
+    /// Answers the filter for one machine.
+    #[must_use]
+    pub fn test(&self, machine: &Machine<'_>) -> Truth {
+        self.0.test(machine)
+    }
+    /// Returns whether it selects every machine without a question.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.0 == Node::All
+    }
+}
+
+impl Node {
+    fn test(&self, machine: &Machine<'_>) -> Truth {
+        match self {
+            Self::All => Truth::Yes,
+            Self::Comparison(comparison) => comparison.test(machine),
+            Self::Known(field) => Truth::of(!matches!(field.of(machine), Found::Unknown)),
+            Self::Not(part) => part.test(machine).not(),
+            Self::And(parts) => parts.iter().map(|part| part.test(machine)).min().unwrap_or(Truth::Yes),
+            Self::Or(parts) => parts.iter().map(|part| part.test(machine)).max().unwrap_or(Truth::No),
+        }
+    }
+}
+
+impl Field {
+    fn of<'a>(&self, machine: &Machine<'a>) -> Found<'a> {
+        let text = |text: Option<&'a str>| text.map_or(Found::Unknown, Found::Text);
+        let number = |number: Option<u64>| number.map_or(Found::Unknown, Found::Number);
+        let version = |version: Option<&'a str>| version.map_or(Found::Unknown, Found::Version);
+        let platform = machine.platform.and_then(|platform| platform.split_once('-'));
+        match self {
+            Self::VersionOf(package) => version((machine.version)(package)),
+            Self::Plain(field) => match field.fact {
+                Fact::Name => Found::Text(machine.name),
+                Fact::Id => Found::Text(machine.id),
+                Fact::Group => Found::Texts(machine.groups),
+                Fact::Tag => Found::Texts(machine.tags),
+                Fact::Address if machine.addresses.is_empty() => Found::Unknown,
+                Fact::Address => Found::Addresses(machine.addresses),
+                Fact::Platform => text(machine.platform),
+                Fact::System => text(platform.map(|(system, _)| system)),
+                Fact::Processor => text(platform.map(|(_, processor)| processor)),
+                Fact::Agent => version(machine.agent),
+                Fact::Seen => number(machine.seen),
+                Fact::Enrolled => number(machine.enrolled),
+                Fact::Online => Found::YesNo(machine.online),
+                Fact::Excluded => Found::YesNo(machine.excluded),
+                Fact::Receives => number(machine.receives),
+                Fact::Sends => number(machine.sends),
+                Fact::Clock => number(machine.clock),
+                Fact::Reach => text(machine.reach),
+            },
+        }
+    }
+}
+
+impl Comparison {
+    fn test(&self, machine: &Machine<'_>) -> Truth {
+        let found = self.field.of(machine);
+        let equals = |value: &Value| match (&found, value) {
+            (Found::Text(text), value) => value.matches(text),
+            (Found::Texts(texts), value) => texts.iter().any(|text| value.matches(text)),
+            (Found::Addresses(addresses), Value::Subnet(first, prefix)) => addresses.iter().any(|address| {
+                let address = address.to_canonical();
+                address.is_ipv4() == first.is_ipv4() && mask(address, *prefix) == *first
+            }),
+            (Found::YesNo(found), Value::YesNo(wanted)) => found == wanted,
+            _ => self.order(&found, value) == Some(Ordering::Equal),
+        };
+        if matches!(found, Found::Unknown) {
+            return Truth::Unknown;
+        }
+        let has = |accepts: fn(Ordering) -> bool| {
+            let order = self.values.first().and_then(|value| self.order(&found, value));
+            Truth::of(order.is_some_and(accepts))
+        };
+        match self.operator {
+            Operator::Equal | Operator::In => Truth::of(self.values.iter().any(equals)),
+            Operator::NotEqual => Truth::of(!self.values.iter().any(equals)),
+            Operator::Less => has(Ordering::is_lt),
+            Operator::LessOrEqual => has(Ordering::is_le),
+            Operator::Greater => has(Ordering::is_gt),
+            Operator::GreaterOrEqual => has(Ordering::is_ge),
+        }
+    }
+    fn order(&self, found: &Found<'_>, value: &Value) -> Option<Ordering> {
+        match (found, value) {
+            (Found::Number(number), Value::Seconds(wanted) | Value::Rate(wanted)) => Some(number.cmp(wanted)),
+            (Found::Version(found), Value::Version(wanted)) => Some(version::compare(found, wanted)),
+            _ => None,
+        }
+    }
+}
+
+impl Value {
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Text(wanted) => text.to_lowercase() == *wanted,
+            Self::Pattern(pattern) => matches_pattern(&text.to_lowercase(), pattern),
+            _ => false,
+        }
+    }
+}
+
+/// Returns whether text has a pattern's parts in order, the first at the beginning and the last at the end.
+fn matches_pattern(text: &str, pattern: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return text == pattern };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*').filter(|part| !part.is_empty()) {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(last)
+}
