@@ -2,11 +2,11 @@
 
 use crate::{
     Comparison, Filter, Node, Operator,
-    field::{Fact, Field},
+    field::{Fact, Field, PlainField},
     value::{Value, mask},
     version,
 };
-use std::{cmp::Ordering, net::IpAddr};
+use std::{cmp::Ordering, collections::BTreeSet, net::IpAddr};
 
 /// The answer of a filter for one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,17 +32,52 @@ impl Truth {
     }
 }
 
+/// What is known of a rate, in bits a second: it is at least one number, and at most another if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// What was measured.
+    pub at_least: u64,
+    /// What it cannot exceed; `None`: not known.
+    pub at_most: Option<u64>,
+}
+
+impl Rate {
+    /// Compares it with a number, as far as both bounds agree.
+    fn compare(self, operator: Operator, with: u64) -> Truth {
+        let is_below = |or_equal: bool| {
+            let below = |bound: u64| bound < with || (or_equal && bound == with);
+            match self.at_most {
+                Some(most) if below(most) => Truth::Yes,
+                _ if below(self.at_least) => Truth::Unknown,
+                _ => Truth::No,
+            }
+        };
+        match operator {
+            Operator::Less => is_below(false),
+            Operator::LessOrEqual => is_below(true),
+            Operator::Greater => is_below(true).not(),
+            Operator::GreaterOrEqual => is_below(false).not(),
+            // The parser refuses these.
+            Operator::Equal | Operator::NotEqual | Operator::In => Truth::Unknown,
+        }
+    }
+}
+
 /// What is known of a machine. `None`: it is not known.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
-    /// The name that people see.
+    /// The name that people see: an administrator's, else the label.
     pub name: &'a str,
+    /// The name that the machine reports.
+    pub label: &'a str,
     /// The identifier, in small hexadecimal digits.
     pub id: &'a str,
     /// The groups that an administrator assigned.
     pub groups: &'a [String],
     /// The tags that an administrator assigned.
     pub tags: &'a [String],
+    /// Its subnet, and the named sites that it is in. Empty: not known.
+    pub sites: &'a [String],
     /// The addresses at which others reach it. Empty: not known.
     pub addresses: &'a [IpAddr],
     /// The platform, such as `linux-x86_64`.
@@ -57,10 +92,10 @@ pub struct Machine<'a> {
     pub online: bool,
     /// Whether it is revoked or quarantined.
     pub excluded: bool,
-    /// Bits a second that its link receives.
-    pub receives: Option<u64>,
-    /// Bits a second that its link sends.
-    pub sends: Option<u64>,
+    /// What its link receives.
+    pub receives: Option<Rate>,
+    /// What its link sends.
+    pub sends: Option<Rate>,
     /// By how many seconds its clock differs from the server's.
     pub clock: Option<u64>,
     /// Who can dial it: `everyone`, `own-site` or `nobody`.
@@ -77,6 +112,7 @@ enum Found<'a> {
     Texts(&'a [String]),
     Addresses(&'a [IpAddr]),
     Number(u64),
+    Rate(Rate),
     YesNo(bool),
     Version(&'a str),
 }
@@ -87,14 +123,40 @@ impl Filter {
     pub fn test(&self, machine: &Machine<'_>) -> Truth {
         self.0.test(machine)
     }
-    /// Returns whether it selects every machine without a question.
+    /// Returns the packages whose installed versions it asks for.
     #[must_use]
-    pub fn is_all(&self) -> bool {
-        self.0 == Node::All
+    pub fn packages(&self) -> BTreeSet<&str> {
+        let mut packages = BTreeSet::new();
+        self.0.visit(&mut |field, _| {
+            if let Field::VersionOf(package) = field {
+                packages.insert(package.as_str());
+            }
+        });
+        packages
+    }
+    /// Returns whether it compares the machines' tags with this one, without `*`.
+    #[must_use]
+    pub fn names_tag(&self, tag: &str) -> bool {
+        let mut is_named = false;
+        self.0.visit(&mut |field, values| {
+            let is_tag = matches!(field, Field::Plain(PlainField { fact: Fact::Tag, .. }));
+            is_named |= is_tag && values.contains(&Value::Text(tag.to_lowercase()));
+        });
+        is_named
     }
 }
 
 impl Node {
+    /// Calls `act` with each field and the values beside it.
+    fn visit<'a>(&'a self, act: &mut impl FnMut(&'a Field, &'a [Value])) {
+        match self {
+            Self::All => {}
+            Self::Comparison(comparison) => act(&comparison.field, &comparison.values),
+            Self::Known(field) => act(field, &[]),
+            Self::Not(part) => part.visit(act),
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.visit(act)),
+        }
+    }
     fn test(&self, machine: &Machine<'_>) -> Truth {
         match self {
             Self::All => Truth::Yes,
@@ -111,15 +173,19 @@ impl Field {
     fn of<'a>(&self, machine: &Machine<'a>) -> Found<'a> {
         let text = |text: Option<&'a str>| text.map_or(Found::Unknown, Found::Text);
         let number = |number: Option<u64>| number.map_or(Found::Unknown, Found::Number);
+        let rate = |rate: Option<Rate>| rate.map_or(Found::Unknown, Found::Rate);
         let version = |version: Option<&'a str>| version.map_or(Found::Unknown, Found::Version);
         let platform = machine.platform.and_then(|platform| platform.split_once('-'));
         match self {
             Self::VersionOf(package) => version((machine.version)(package)),
             Self::Plain(field) => match field.fact {
                 Fact::Name => Found::Text(machine.name),
+                Fact::Label => Found::Text(machine.label),
                 Fact::Id => Found::Text(machine.id),
                 Fact::Group => Found::Texts(machine.groups),
                 Fact::Tag => Found::Texts(machine.tags),
+                Fact::Site if machine.sites.is_empty() => Found::Unknown,
+                Fact::Site => Found::Texts(machine.sites),
                 Fact::Address if machine.addresses.is_empty() => Found::Unknown,
                 Fact::Address => Found::Addresses(machine.addresses),
                 Fact::Platform => text(machine.platform),
@@ -130,8 +196,8 @@ impl Field {
                 Fact::Enrolled => number(machine.enrolled),
                 Fact::Online => Found::YesNo(machine.online),
                 Fact::Excluded => Found::YesNo(machine.excluded),
-                Fact::Receives => number(machine.receives),
-                Fact::Sends => number(machine.sends),
+                Fact::Receives => rate(machine.receives),
+                Fact::Sends => rate(machine.sends),
                 Fact::Clock => number(machine.clock),
                 Fact::Reach => text(machine.reach),
             },
@@ -155,6 +221,9 @@ impl Comparison {
         if matches!(found, Found::Unknown) {
             return Truth::Unknown;
         }
+        if let (Found::Rate(rate), Some(Value::Rate(with))) = (&found, self.values.first()) {
+            return rate.compare(self.operator, *with);
+        }
         let has = |accepts: fn(Ordering) -> bool| {
             let order = self.values.first().and_then(|value| self.order(&found, value));
             Truth::of(order.is_some_and(accepts))
@@ -170,7 +239,7 @@ impl Comparison {
     }
     fn order(&self, found: &Found<'_>, value: &Value) -> Option<Ordering> {
         match (found, value) {
-            (Found::Number(number), Value::Seconds(wanted) | Value::Rate(wanted)) => Some(number.cmp(wanted)),
+            (Found::Number(number), Value::Seconds(wanted)) => Some(number.cmp(wanted)),
             (Found::Version(found), Value::Version(wanted)) => Some(version::compare(found, wanted)),
             _ => None,
         }

@@ -66,9 +66,11 @@ pub(crate) struct PlainField {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fact {
     Name,
+    Label,
     Id,
     Group,
     Tag,
+    Site,
     Address,
     Platform,
     System,
@@ -91,9 +93,11 @@ const fn field(name: &'static str, kind: Kind, fact: Fact) -> PlainField {
 /// All fields without a parameter.
 pub(crate) const FIELDS: &[PlainField] = &[
     field("name", Kind::Text, Fact::Name),
+    field("label", Kind::Text, Fact::Label),
     field("id", Kind::Text, Fact::Id),
     field("group", Kind::Text, Fact::Group),
     field("tag", Kind::Text, Fact::Tag),
+    field("site", Kind::Text, Fact::Site),
     field("address", Kind::Address, Fact::Address),
     field("platform", Kind::Text, Fact::Platform),
     field("os", Kind::Text, Fact::System),

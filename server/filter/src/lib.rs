@@ -11,15 +11,15 @@
 mod evaluate;
 mod field;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod text;
 mod token;
 mod value;
 mod version;
-#[cfg(test)]
-mod tests;
 
-pub use evaluate::{Machine, Truth};
-pub use parse::FilterError;
+pub use evaluate::{Machine, Rate, Truth};
+pub use parse::{CheckText, FilterError};
 
 use field::Field;
 use value::Value;

@@ -43,10 +43,24 @@ impl FromStr for Filter {
     type Err = FilterError;
     /// Parses a filter. An empty one is refused, since it could mean every machine or none.
     fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::parse(text, &|_, _| Ok(()))
+    }
+}
+
+/// Says what is wrong with a text that a field is compared with.
+pub type CheckText<'a> = dyn Fn(&str, &str) -> Result<(), String> + 'a;
+
+impl Filter {
+    /// Parses a filter. `check` is asked about each text without `*`, with the name of its field before it: a group that
+    /// does not exist would make `not group = …` select every machine.
+    ///
+    /// # Errors
+    /// When the text is no filter, is empty, or `check` refuses one of its texts.
+    pub fn parse(text: &str, check: &CheckText<'_>) -> Result<Self, FilterError> {
         if text.len() > MOST_BYTES {
             return Err(FilterError::new(MOST_BYTES, format!("a filter has at most {MOST_BYTES} bytes")));
         }
-        let mut parser = Parser { tokens: split(text)?, place: 0, depth: 0, comparisons: 0 };
+        let mut parser = Parser { tokens: split(text)?, check, place: 0, depth: 0, comparisons: 0 };
         if parser.next().what == What::End {
             return Err(FilterError::new(0, "the filter is empty; write `all` for every machine"));
         }
@@ -62,6 +76,7 @@ impl FromStr for Filter {
 
 struct Parser<'a> {
     tokens: Vec<Token<'a>>,
+    check: &'a CheckText<'a>,
     place: usize,
     depth: usize,
     comparisons: usize,
@@ -168,15 +183,15 @@ impl<'a> Parser<'a> {
         }
         let values = if operator == Operator::In {
             self.needs_sign("(", "before the values, such as in (a, b)")?;
-            let mut values = vec![self.value(kind, operator)?];
+            let mut values = vec![self.value(&field, operator)?];
             while self.takes_sign(",") {
-                values.push(self.value(kind, operator)?);
+                values.push(self.value(&field, operator)?);
             }
             self.needs_sign(")", "behind the values")?;
             self.comparisons += values.len();
             values
         } else {
-            vec![self.value(kind, operator)?]
+            vec![self.value(&field, operator)?]
         };
         Ok(Comparison { field, operator, values })
     }
@@ -208,8 +223,8 @@ impl<'a> Parser<'a> {
         })?;
         Ok((field, token.at))
     }
-    fn value(&mut self, kind: Kind, operator: Operator) -> Result<Value, FilterError> {
-        let token = self.advance();
+    fn value(&mut self, field: &Field, operator: Operator) -> Result<Value, FilterError> {
+        let (token, kind) = (self.advance(), field.kind());
         let (text, is_quoted) = match &token.what {
             What::Word(word) => ((*word).to_owned(), false),
             What::Quoted(text) => (text.clone(), true),
@@ -222,9 +237,13 @@ impl<'a> Parser<'a> {
             return Err(FilterError::new(token.at, "an empty text matches nothing; ask known(FIELD) instead"));
         }
         let value = Value::read(kind, &text, is_quoted);
-        value.filter(|_| !(operator.is_order() && !kind.has_order())).ok_or_else(|| {
+        let value = value.filter(|_| !(operator.is_order() && !kind.has_order())).ok_or_else(|| {
             FilterError::new(token.at, format!("{} is not {}", token.what.describe(), kind.example()))
-        })
+        })?;
+        if let Value::Text(_) = &value {
+            (self.check)(field.name(), &text).map_err(|what| FilterError::new(token.at, what))?;
+        }
+        Ok(value)
     }
 }
 

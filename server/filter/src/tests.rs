@@ -11,7 +11,7 @@ struct Odd {
     platform: Option<&'static str>,
     seen: Option<u64>,
     online: bool,
-    receives: Option<u64>,
+    receives: Option<Rate>,
     firefox: Option<&'static str>,
 }
 
@@ -30,14 +30,30 @@ impl Odd {
             platform: [None, Some("linux-x86_64"), Some("windows-aarch64")][pick(3, 2)],
             seen: [None, Some(0), Some(86_400), Some(8 * 86_400)][pick(4, 5)],
             online: seed.is_multiple_of(2),
-            receives: [None, Some(2_000_000), Some(10_000_000)][pick(3, 7)],
+            receives: [
+                None,
+                Some((2_000_000, None)),
+                Some((2_000_000, Some(4_000_000))),
+                Some((10_000_000, Some(10_000_000))),
+            ][pick(4, 7)]
+            .map(|(at_least, at_most)| Rate { at_least, at_most }),
             firefox: [None, Some("139.0"), Some("140.0.1")][pick(3, 11)],
         }
+    }
+    /// Returns a named site for the one subnet that has a name.
+    fn sites(&self) -> Vec<String> {
+        let names = |ip: &IpAddr| match ip.to_canonical().to_string().as_str() {
+            "10.1.2.3" => vec!["10.1.2.0/24".to_owned(), "Head Office".to_owned()],
+            _ => vec!["10.1.3.0/24".to_owned()],
+        };
+        self.addresses.first().map(names).unwrap_or_default()
     }
     fn test(&self, filter: &Filter) -> Truth {
         let firefox = self.firefox;
         filter.test(&Machine {
             name: self.name,
+            label: "reported",
+            sites: &self.sites(),
             id: "00ff",
             groups: &self.groups,
             tags: &self.tags,
@@ -102,7 +118,16 @@ fn each_field_answers_for_what_is_known() {
     assert_same("seen >= 1d", |machine| machine.seen.map(|seen| seen >= 86_400));
     assert_same("online = yes", |machine| Some(machine.online));
     assert_same("online != no", |machine| Some(machine.online));
-    assert_same("receives < 5Mbit/s", |machine| machine.receives.map(|rate| rate < 5_000_000));
+    let compare = |rate: Option<Rate>, low: fn(u64) -> bool| {
+        let rate = rate?;
+        let bounds = (low(rate.at_least), rate.at_most.map(low));
+        // What a rate is between two bounds, it is for both.
+        (bounds.1 == Some(bounds.0) || !bounds.0).then_some(bounds.0)
+    };
+    assert_same("receives < 5Mbit/s", |machine| compare(machine.receives, |rate| rate < 5_000_000));
+    assert_same("receives <= 2Mbit/s", |machine| compare(machine.receives, |rate| rate <= 2_000_000));
+    assert_same("receives > 4Mbit/s", |machine| compare(machine.receives, |rate| rate <= 4_000_000).map(|is| !is));
+    assert_same("receives >= 10Mbit/s", |machine| compare(machine.receives, |rate| rate < 10_000_000).map(|is| !is));
     assert_same("sends > 1bit/s", |_| None);
     assert_same("agent >= 0.1", |_| Some(true));
     assert_same("version(firefox) < 140", |machine| machine.firefox.map(|version| version == "139.0"));
@@ -121,6 +146,13 @@ fn each_field_answers_for_what_is_known() {
         let others = [is_in(machine, "fd00:"), is_in(machine, "10.1.3.")];
         others.into_iter().flatten().reduce(|a, b| a || b)
     });
+    let at_site = |machine: &Odd, of: fn(&str) -> bool| {
+        let sites = machine.sites();
+        (!sites.is_empty()).then(|| sites.iter().any(|site| of(site)))
+    };
+    assert_same("label = reported", |_| Some(true));
+    assert_same("site = 10.1.2.0/24", |machine| at_site(machine, |site| site == "10.1.2.0/24"));
+    assert_same(r#"site != "head office""#, |machine| at_site(machine, |site| site == "Head Office").map(|is| !is));
     assert_same("address = 0.0.0.0/0", |machine| is_in(machine, "10."));
 }
 
@@ -137,11 +169,38 @@ fn what_is_unknown_never_widens_a_selection() {
 }
 
 #[test]
+fn a_filter_says_what_it_asks_for() {
+    let filter: Filter =
+        "version(firefox) > 1 or not (known(version(\"a b\")) and version(firefox) < 3)".parse().unwrap();
+    assert_eq!(filter.packages().into_iter().collect::<Vec<_>>(), ["a b", "firefox"]);
+    for (text, is_named) in [
+        ("tag:Protected", true),
+        ("os = linux and not tag in (x, protected)", true),
+        ("tag = protect*", false),
+        ("group = protected", false),
+        ("all", false),
+    ] {
+        assert_eq!(text.parse::<Filter>().unwrap().names_tag("protected"), is_named, "{text}");
+    }
+}
+
+#[test]
+fn a_text_that_the_caller_does_not_know_is_an_error_at_its_place() {
+    let check = |field: &str, text: &str| match field {
+        "group" if !text.eq_ignore_ascii_case("lab") => Err(format!("`{text}` is no group")),
+        _ => Ok(()),
+    };
+    assert!(Filter::parse("group in (LAB, \"Lab\") or group = la* or tag = labb", &check).is_ok());
+    let error = Filter::parse("os = linux and not group in (lab, labb)", &check).unwrap_err();
+    assert_eq!((error.at(), error.what()), (34, "`labb` is no group"));
+}
+
+#[test]
 fn errors_name_the_place_and_what_to_write() {
     for (filter, at, what) in [
         ("", 0, "empty; write `all`"),
         ("  ", 0, "empty"),
-        ("osx = linux", 0, "the fields are name, id, group"),
+        ("osx = linux", 0, "the fields are name, label, id"),
         ("os = linux and ", 15, "expected a field"),
         ("os = linux tag:lab", 11, "`and` or `or` is missing"),
         ("os linux", 3, "expected =, != or in behind `os`"),

@@ -56,7 +56,8 @@ pub(crate) fn split(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
             let end = rest.find(ends_word).unwrap_or(rest.len());
             let word = &rest[..end];
             // `tag:lab` is `tag = lab`.
-            let is_value = matches!(tokens.last(), Some(Token { what: What::Sign(sign), .. }) if !matches!(*sign, "(" | ")"));
+            let is_value =
+                matches!(tokens.last(), Some(Token { what: What::Sign(sign), .. }) if !matches!(*sign, "(" | ")"));
             let is_listed = matches!(tokens.last(), Some(Token { what: What::Sign("("), .. })) && is_list(&tokens);
             let end = match word.find(':') {
                 Some(colon) if colon > 0 && !is_value && !is_listed => colon,

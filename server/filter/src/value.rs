@@ -21,8 +21,7 @@ pub(crate) enum Value {
 }
 
 const TIMES: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
-const RATES: [(&str, u64); 4] =
-    [("gbit/s", 1_000_000_000), ("mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1)];
+const RATES: [(&str, u64); 4] = [("gbit/s", 1_000_000_000), ("mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1)];
 
 impl Value {
     /// Reads a value. In quotes, `*` stands for itself.
@@ -67,8 +66,12 @@ fn read_subnet(text: &str) -> Option<Value> {
 pub(crate) fn mask(ip: IpAddr, prefix: u8) -> IpAddr {
     let keep = |bits: u32| bits.checked_sub(u32::from(prefix)).unwrap_or_default();
     match ip {
-        IpAddr::V4(ip) => IpAddr::from((ip.to_bits().checked_shr(keep(32)).unwrap_or(0)).checked_shl(keep(32)).unwrap_or(0).to_be_bytes()),
-        IpAddr::V6(ip) => IpAddr::from((ip.to_bits().checked_shr(keep(128)).unwrap_or(0)).checked_shl(keep(128)).unwrap_or(0).to_be_bytes()),
+        IpAddr::V4(ip) => IpAddr::from(
+            (ip.to_bits().checked_shr(keep(32)).unwrap_or(0)).checked_shl(keep(32)).unwrap_or(0).to_be_bytes(),
+        ),
+        IpAddr::V6(ip) => IpAddr::from(
+            (ip.to_bits().checked_shr(keep(128)).unwrap_or(0)).checked_shl(keep(128)).unwrap_or(0).to_be_bytes(),
+        ),
     }
 }
 
