@@ -3,14 +3,15 @@
 use crate::{
     deadline_clock::DeadlineClock,
     deployments::{
-        catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers,
-        order_lifecycle::OrderLifecycle, policies::GroupPolicies, sideload::Sideload, status::DeploymentStatuses,
+        catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers, named_sites::NamedSites,
+        order_lifecycle::OrderLifecycle, policies::GroupPolicies, selections::Selections, sideload::Sideload,
+        status::DeploymentStatuses,
     },
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     long_work::LongWork,
     machines::{
-        check_in::CheckIns, flows::Flows, install_permits::InstallPermits, receipts::Receipts, reports::Reports,
-        site_budgets::SiteBudgets, sources::Sources,
+        assignments::Assignments, check_in::CheckIns, flows::Flows, install_permits::InstallPermits,
+        receipts::Receipts, reports::Reports, site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
@@ -52,11 +53,14 @@ pub(crate) struct Server {
     // Orders.
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) statuses: DeploymentStatuses,
+    pub(crate) selections: Arc<Selections>,
+    pub(crate) named_sites: Arc<NamedSites>,
     pub(crate) policies: Arc<GroupPolicies>,
     pub(crate) direct_offers: Arc<DirectOffers>,
     pub(crate) sideload: Sideload,
     pub(crate) catalogues: MachineCatalogues,
     // What machines ask and report.
+    pub(crate) assignments: Assignments,
     pub(crate) check_ins: CheckIns,
     pub(crate) sources: Sources,
     pub(crate) flows: Flows,

@@ -138,7 +138,8 @@ impl Host for SwarmHost {
     fn received(&self, _: OrderId, _: MachineId, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn background(&self, peer: MachineId) -> Background {
-        self.policies.of(self.registry.get(peer).and_then(|row| row.group).as_deref()).background
+        let assigned = self.registry.get(peer).map(|row| row.assigned).unwrap_or_default();
+        self.policies.of(&assigned).background
     }
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(self.tls.crl())

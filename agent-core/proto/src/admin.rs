@@ -5,6 +5,7 @@
 use crate::{
     Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, UnixSeconds,
     api::ByteSource,
+    assignments::is_false,
     format::requests,
     order::{Allowance, Spread, Window},
     schedule::Policy,
@@ -237,10 +238,19 @@ pub struct Release {
 pub struct Machine {
     /// The machine's identity.
     pub id: MachineId,
-    /// The machine's display name.
+    /// The machine's display name: an administrator's, else the label that it reports.
     pub label: String,
-    /// The machine's group, if any.
+    /// The label that the machine reports, if an administrator gave it another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_label: Option<String>,
+    /// The first of the machine's groups, if any. For clients that know one group only.
     pub group: Option<String>,
+    /// The machine's groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The machine's tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// The machine's platform.
     pub platform: String,
     /// The addresses that the machine reported.
@@ -300,6 +310,9 @@ pub struct SetPolicy {
     pub group: Option<String>,
     /// The new policy; `None` removes the current one. The server sets its number and time.
     pub policy: Option<Policy>,
+    /// The policy's rank among those of a machine's groups; `None`: as it is, 0 at first. Only groups have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i32>,
 }
 
 /// A group in the reply to `GET /api/v1/policies`.
@@ -311,8 +324,16 @@ pub struct GroupPolicy {
     pub own: bool,
     /// The policy that applies. Its number is 0 if no policy was ever set.
     pub policy: Policy,
-    /// The number of this group's machines to which the policy applies.
+    /// The number of this group's machines, without those that are excluded.
     pub machines: usize,
+    /// The rank of the group's own policy. Of the policies of a machine's groups, the one with the highest rank applies;
+    /// of equal ranks, the group whose name comes first.
+    #[serde(default)]
+    pub rank: i32,
+    /// To how many machines this entry's own policy applies; for the entry of all machines, to how many that one does.
+    /// Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applies_to: Option<usize>,
 }
 
 /// The machines that a deployment targets.
@@ -323,8 +344,10 @@ pub enum Selection {
     All,
     /// The machines of one group.
     Group(String),
-    /// Machines, each by label or id.
+    /// Machines, each by name or id.
     Machines(Vec<String>),
+    /// The machines for which a filter says yes.
+    Filter(String),
 }
 
 /// `POST /api/v1/deployments`: starts a deployment.
@@ -347,6 +370,9 @@ pub struct Deploy {
     /// What machines may do in this deployment that they refuse otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Allowance>,
+    /// Whether protected machines take part although nothing names them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub include_protected: bool,
 }
 
 /// The reply to [`Deploy`].
@@ -354,6 +380,20 @@ pub struct Deploy {
 pub struct Deployed {
     /// The new deployment's identifier.
     pub id: OrderId,
+    /// How many machines were selected. Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<SelectedMachines>,
+}
+
+/// How many machines a deployment's selection selected, and how many it left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SelectedMachines {
+    /// The machines of the deployment.
+    pub machines: u32,
+    /// The machines for which the filter has no answer, because something about them is not known.
+    pub unknown: u32,
+    /// The machines that were left out because they are protected.
+    pub protected: u32,
 }
 
 /// The state of a deployment.

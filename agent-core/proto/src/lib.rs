@@ -5,9 +5,11 @@
 //! specification; comments name the number of the rule that the code implements.
 
 pub mod address;
+pub mod address_range;
 pub mod admin;
 pub mod api;
 pub mod arguments;
+pub mod assignments;
 pub mod code;
 pub mod format;
 pub mod frame;
@@ -33,6 +35,7 @@ pub mod text;
 pub mod time;
 
 pub use address::Address;
+pub use address_range::AddressRange;
 pub use code::RollingCode;
 pub use format::{Format, FormatError};
 pub use id::{Digest, MachineId, OrderId};

@@ -19,9 +19,13 @@ impl Site {
     /// count.
     #[must_use]
     pub fn of(addresses: &[Address]) -> Self {
+        Self::deciding_address(addresses).map_or(Self(IpAddr::from([0; 4])), Self::around)
+    }
+    /// Returns the address that decides a machine's site; `None` if it has none but host names.
+    #[must_use]
+    pub fn deciding_address(addresses: &[Address]) -> Option<IpAddr> {
         let wide = Address::sockets(addresses).find(|address| !address.ip().is_loopback());
-        let ip = wide.or(Address::sockets(addresses).next()).map(|address| address.ip());
-        ip.map_or(Self(IpAddr::from([0; 4])), Self::around)
+        wide.or(Address::sockets(addresses).next()).map(|address| address.ip().to_canonical())
     }
     /// Returns the site that an address belongs to.
     #[must_use]

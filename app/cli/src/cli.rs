@@ -53,6 +53,8 @@ enum Command {
     Retry(commands::deployment_control::RetryArgs),
     Releases(commands::releases::Args),
     Machines(commands::machines::Args),
+    Groups(commands::groups::Args),
+    Tags(commands::tags::Args),
     Tokens(commands::tokens::Args),
     Keys(commands::keys::Args),
     Policy(commands::policy::Args),
@@ -82,6 +84,8 @@ impl Cli {
             Command::Retry(args) => wait(commands::deployment_control::retry(&args, profile)),
             Command::Releases(args) => wait(commands::releases::run(&args, profile)),
             Command::Machines(args) => wait(commands::machines::run(&args, profile)),
+            Command::Groups(args) => wait(commands::groups::run(&args, profile)),
+            Command::Tags(args) => wait(commands::tags::run(&args, profile)),
             Command::Tokens(args) => wait(commands::tokens::run(&args, profile)),
             Command::Keys(args) => wait(commands::keys::run(&args, profile)),
             Command::Policy(args) => wait(commands::policy::run(&args, profile)),
@@ -158,6 +162,24 @@ mod tests {
         }
     }
 
+    /// Splits a line into words as a shell does, up to a pipe, a redirection or a comment.
+    fn shell_words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for c in line.chars() {
+            match (c, quote) {
+                (_, Some(open)) if c == open => quote = None,
+                (_, Some(_)) => word.push(c),
+                ('"' | '\'', None) => quote = Some(c),
+                (';' | '|' | '>' | '#', None) => break,
+                (' ', None) => words.push(std::mem::take(&mut word)),
+                _ => word.push(c),
+            }
+        }
+        words.push(word);
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
     #[test]
     fn examples_in_the_help_can_be_typed() {
         let mut action = 0;
@@ -166,10 +188,8 @@ mod tests {
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
             for line in examples.lines().map(str::trim).filter(|line| line.starts_with("banyan ")) {
                 // Cut off shell syntax (pipes, redirections) and any explanation after two spaces.
-                let line =
-                    line.split("  ").next().unwrap_or_default().split([';', '|', '>', '#']).next().unwrap_or_default();
-                let words = line.split_whitespace().map(|word| word.trim_matches('"'));
-                if let Err(error) = Cli::try_parse_from(words) {
+                let line = line.split("  ").next().unwrap_or_default();
+                if let Err(error) = Cli::try_parse_from(shell_words(line)) {
                     panic!("`{line}` in the help of `{name}`: {error}");
                 }
                 action += 1;

@@ -2,14 +2,14 @@
 
 use super::{
     extract::{Administrator, JsonBody, PathParams, QueryParams},
-    long_work,
+    long_work, machines,
 };
 use crate::{
     long_work::Patience,
     publishing::repository::ReleaseSummary,
     refusal::Refusal,
     server::{SOFTWARE, Server},
-    store::{self, MachineRow, Suspicion},
+    store::{self, Suspicion},
 };
 use axum::{
     Json, Router,
@@ -24,8 +24,8 @@ use banyan_proto::{
     Digest, OrderId, UnixSeconds,
     admin::{
         self, Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info,
-        Machine, NewToken, OpenToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced,
-        SetPolicy, SuspiciousEvent, TokenCreated, UPLOAD_OFFSET, Upload,
+        NewToken, OpenToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy,
+        SuspiciousEvent, TokenCreated, UPLOAD_OFFSET, Upload,
     },
     limits,
     site_budget::{SetSiteBudget, SiteStatus},
@@ -33,9 +33,9 @@ use banyan_proto::{
 use banyan_wire::open_files;
 use std::sync::Arc;
 
-type JsonResult<T> = Result<Json<T>, Refusal>;
-type EmptyResult = Result<StatusCode, Refusal>;
-type ServerState = State<Arc<Server>>;
+pub(super) type JsonResult<T> = Result<Json<T>, Refusal>;
+pub(super) type EmptyResult = Result<StatusCode, Refusal>;
+pub(super) type ServerState = State<Arc<Server>>;
 
 pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
     let uploads = Router::new()
@@ -56,7 +56,6 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
         .route("/api/v1/tokens", get(open_tokens).post(create_token))
         .route("/api/v1/tokens/{id}/revoke", post(revoke_token))
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
-        .route("/api/v1/machines", get(machines))
         .route("/api/v1/suspicions", get(suspicions))
         .route("/api/v1/policies", get(policies).post(set_policy))
         .route("/api/v1/sites", get(sites).post(set_site_budget))
@@ -67,6 +66,7 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
         .route("/api/v1/deployments/{id}/halt", post(halt))
         .route("/api/v1/deployments/{id}/resume", post(resume))
         .route("/api/v1/deployments/{id}/retry", post(retry))
+        .merge(machines::routes())
         .layer(from_fn(before_machines))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(server), long_work::run_alone));
@@ -206,31 +206,6 @@ async fn releases(State(server): ServerState, _: Administrator) -> Json<Vec<Rele
         artifacts: found.artifacts.iter().map(|artifact| (artifact.platform.clone(), artifact.size)).collect(),
     };
     Json(server.repository.snapshot().releases.iter().map(release).collect())
-}
-
-async fn machines(State(server): ServerState, _: Administrator) -> Json<Vec<Machine>> {
-    let machine = |row: MachineRow| Machine {
-        online: server.connections.is_online(row.id),
-        clock_ahead: server.registry.observed(row.id).clock_ahead,
-        knows_server_addresses: server
-            .registry
-            .observed(row.id)
-            .server_addresses
-            .map(|known| !server.registry.has_newer_addresses(known)),
-        revoked: row.revoked.is_some(),
-        out: row.exclusion(),
-        replaced_by: row.replaced_by,
-        id: row.id,
-        label: row.label,
-        group: row.group,
-        platform: row.platform,
-        addresses: row.addresses,
-        seen: row.seen,
-        software: row.software,
-        rates: row.rates,
-        reach: (!row.reach.is_empty()).then(|| row.reach.reach(UnixSeconds::now())),
-    };
-    Json(server.registry.all().into_iter().map(machine).collect())
 }
 
 async fn suspicions(State(server): ServerState, _: Administrator) -> JsonResult<Vec<SuspiciousEvent>> {

@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod extract;
 mod long_work;
+mod machines;
 
 use crate::{net::accept::Routers, refusal::Refusal, server::Server};
 use axum::Router;

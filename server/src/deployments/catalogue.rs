@@ -110,7 +110,7 @@ impl MachineCatalogues {
     }
 
     fn catalogue_of(&self, row: &MachineRow) -> schedule::Catalogue {
-        self.policies.of(row.group.as_deref()).catalogue
+        self.policies.of(&row.assigned).catalogue
     }
 
     /// Explains why a release of an offered package cannot be ordered.

@@ -5,6 +5,7 @@ use crate::{
         active_orders::{ActiveOrder, now_ms},
         order_lifecycle::OrderLifecycle,
         policies::GroupPolicies,
+        selections::{Selected, Selections, describe_names, group_names},
     },
     identity::{registry::Registry, secrets::Secrets},
     net::{connections::Connections, wake_ups::WakeUps},
@@ -15,7 +16,8 @@ use crate::{
 use axum::http::StatusCode;
 use banyan_proto::{
     Artifact, MachineId, Manifest, Order, OrderId, Reason, UnixSeconds,
-    admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
+    admin::{Deploy, Deployed, DeploymentState, SelectedMachines, Selection, Stage},
+    assignments::PROTECTED_TAG,
     limits,
     order::OrderAction,
 };
@@ -23,7 +25,7 @@ use banyan_swarm::{
     known_rates,
     planner::{self, Candidate, Site},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 use tokio::sync::MutexGuard;
 use tracing::info;
 
@@ -32,9 +34,6 @@ const DAY: u64 = 24 * 3600;
 const LIFETIME_SECONDS: u64 = 30 * DAY;
 /// How long machines keep the content after they finish (seconds).
 const KEEP_SECONDS: u64 = 31 * DAY;
-
-/// Most groups that an error names.
-const MAX_NAMED: usize = 10;
 
 fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
@@ -51,6 +50,7 @@ pub(crate) struct Deployments {
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) policies: Arc<GroupPolicies>,
+    pub(crate) selections: Arc<Selections>,
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) orders: Arc<OrderLifecycle>,
@@ -89,7 +89,7 @@ impl Deployments {
         manifest: &Manifest,
         text: String,
     ) -> Result<Deployed, Refusal> {
-        let machines = self.select(&request.to)?;
+        let (machines, selected) = self.select(&request).await?;
         let (artifact, fitting, others) = pick_artifact(manifest, machines)?;
         let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
         let now = UnixSeconds::now();
@@ -161,7 +161,7 @@ impl Deployments {
         superseded.into_iter().for_each(|id| self.orders.stop_forwarding(id, Reason::OrderSuperseded));
         self.orders.start_forwarding(&open);
         fitting.iter().for_each(|row| self.wake_ups.wake(row.id));
-        Ok(Deployed { id })
+        Ok(Deployed { id, selected: Some(selected) })
     }
 
     /// Finds the requested release and its manifest. Without a version, picks the highest sequence.
@@ -199,31 +199,32 @@ impl Deployments {
 
     /// Returns whether the policy for the machine lets it forward.
     fn may_forward(&self, row: &MachineRow) -> bool {
-        self.policies.lets_forward(row.group.as_deref())
+        self.policies.lets_forward(&row.assigned)
     }
 
-    /// Returns the selected machines. Never includes one that is revoked or quarantined.
-    fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
-        let all = || self.registry.all().into_iter().filter(|row| row.exclusion().is_none());
-        let machines: Vec<MachineRow> = match to {
-            Selection::All => all().collect(),
-            Selection::Group(group) => all().filter(|row| row.group.as_deref() == Some(group)).collect(),
-            Selection::Machines(names) => {
-                let mut machines = Vec::new();
-                for name in names {
-                    let row = self.registry.find_one(name)?;
-                    if let Some(reason) = row.exclusion() {
-                        return Err(unprocessable(reason, self.describe_excluded(name, &row, reason)));
-                    }
-                    if !machines.iter().any(|other: &MachineRow| other.id == row.id) {
-                        machines.push(row);
-                    }
-                }
-                machines
-            }
+    /// Returns the selected machines, and how many were left out. Never includes one that is revoked or quarantined, and a
+    /// protected one only if the request names it.
+    async fn select(&self, request: &Deploy) -> Result<(Vec<MachineRow>, SelectedMachines), Refusal> {
+        let Selected { mut machines, mut unknown, names_protected } = self.selections.find(&request.to).await?;
+        if let Selection::Machines(_) = &request.to
+            && let Some((row, reason)) = machines.iter().find_map(|row| Some((row, row.exclusion()?)))
+        {
+            return Err(unprocessable(reason, self.describe_excluded(row.name(), row, reason)));
+        }
+        machines.retain(|row| row.exclusion().is_none());
+        unknown.retain(|row| row.exclusion().is_none());
+        let all = machines.len();
+        if !names_protected && !request.include_protected {
+            machines.retain(|row| !row.assigned.is_protected());
+        }
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let selected = SelectedMachines {
+            machines: count(machines.len()),
+            unknown: count(unknown.len()),
+            protected: count(all - machines.len()),
         };
         if machines.is_empty() {
-            return Err(unprocessable(Reason::NotFound, self.describe_empty(to)));
+            return Err(unprocessable(Reason::NotFound, self.describe_empty(&request.to, selected)));
         }
         if machines.len() >= limits::ADDRESSEES {
             let detail = format!(
@@ -233,14 +234,14 @@ impl Deployments {
             );
             return Err(unprocessable(Reason::BadRequest, detail));
         }
-        Ok(machines)
+        Ok((machines, selected))
     }
 
     /// Says why a named machine cannot be a target, and what can be done about it.
     fn describe_excluded(&self, name: &str, row: &MachineRow, reason: Reason) -> String {
         match (reason, row.replaced_by) {
             (Reason::Retired, Some(new)) => {
-                let label = self.registry.label(new);
+                let label = self.registry.name(new);
                 format!("{name} has been replaced by {label} ({}), which can be a target instead", new.short())
             }
             (Reason::Revoked | Reason::Retired, _) => {
@@ -253,14 +254,27 @@ impl Deployments {
     }
 
     /// Says why a selection has no machine.
-    fn describe_empty(&self, to: &Selection) -> String {
-        let Selection::Group(group) = to else { return "no machine is enrolled, or all are revoked".into() };
-        let groups: BTreeSet<String> = self.registry.all().into_iter().filter_map(|row| row.group).collect();
-        let named: Vec<&str> = groups.iter().take(MAX_NAMED).map(String::as_str).collect();
-        match groups.len() {
-            0 => format!("no machine is in the group {group:?}, nor in any other"),
-            1..=MAX_NAMED => format!("no machine is in the group {group:?}; there are: {}", named.join(", ")),
-            more => format!("no machine is in the group {group:?}; there are {more}, such as {}", named.join(", ")),
+    fn describe_empty(&self, to: &Selection, selected: SelectedMachines) -> String {
+        let SelectedMachines { unknown, protected, .. } = selected;
+        if protected > 0 {
+            return format!(
+                "all selected machines ({protected}) are protected; name their tag in a filter, such as \
+                 `tag:{PROTECTED_TAG}`, or use --include-protected"
+            );
+        }
+        match to {
+            Selection::Group(group) => {
+                let groups = group_names(&self.registry.all());
+                let others = describe_names(groups.iter().map(String::as_str));
+                let nor = if groups.is_empty() { ", nor in any other" } else { "" };
+                format!("no machine is in the group {group:?}{nor}{others}")
+            }
+            Selection::Filter(_) if unknown > 0 => format!(
+                "the filter selects no machine; for {unknown} it has no answer, because something about them is not \
+                 known (`banyan machines --where FILTER --unknown` lists them)"
+            ),
+            Selection::Filter(_) => "the filter selects no machine".into(),
+            Selection::All | Selection::Machines(_) => "no machine is enrolled, or all are revoked".into(),
         }
     }
 

@@ -110,6 +110,7 @@ impl OnDemandOrders {
             window: Window::Any,
             deadline: None,
             allow: vec![],
+            include_protected: false,
         };
         let deployed = self.deployments.accept(&accepting, request, manifest, text).await?;
         drop(accepting);

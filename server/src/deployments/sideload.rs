@@ -30,7 +30,7 @@ impl Sideload {
         let accepting = self.orders.lock().await;
         let row = self.orders.requesting_machine(machine)?;
         let name = &request.package;
-        if !self.policies.of(row.group.as_deref()).by_hand.allows(name) {
+        if !self.policies.of(&row.assigned).by_hand.allows(name) {
             let detail = format!("the administrator's policy does not allow manual installs of {name} on this machine");
             return Err(Refusal::forbidden(Reason::NotAllowed, detail));
         }

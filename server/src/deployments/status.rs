@@ -57,7 +57,7 @@ impl DeploymentStatuses {
             let (reason, detail) = why(&addressee);
             AddresseeStatus {
                 id: addressee.machine,
-                label: self.registry.label(addressee.machine),
+                label: self.registry.name(addressee.machine),
                 stage: addressee.stage,
                 chunks: (if addressee.verified_after.is_some() { row.chunks } else { addressee.held }, row.chunks),
                 reason,

@@ -8,7 +8,10 @@ use crate::{
         secrets::Secrets,
     },
     refusal::Refusal,
-    store::{CertificateRow, EnrolmentOutcome, KnownReach, MachineRow, NewEnrolment, ServerIdentity, Store, TokenRow},
+    store::{
+        Assigned, CertificateRow, EnrolmentOutcome, KnownReach, MachineRow, NewEnrolment, ServerIdentity, Store,
+        TokenRow,
+    },
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -33,13 +36,14 @@ pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Rejects what [`check_text`] rejects, and white space at the ends, with which two groups would look alike.
-pub(crate) fn check_group(group: &str) -> Result<(), Refusal> {
-    check_text("group", group)?;
-    if group.trim() == group {
+/// Rejects what [`check_text`] rejects, and white space at the ends, with which two names would look alike. `what` says
+/// what has the name.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+    check_text(what, name)?;
+    if name.trim() == name {
         Ok(())
     } else {
-        Err(Refusal::bad(format!("the group {group:?} begins or ends with a space")))
+        Err(Refusal::bad(format!("the {what} {name:?} begins or ends with a space")))
     }
 }
 
@@ -60,7 +64,7 @@ impl Enrolment {
             return Err(Refusal::bad("a join secret needs a valid number of uses and a lifetime above zero"));
         }
         if let Some(group) = &wanted.group {
-            check_group(group)?;
+            check_name("group", group)?;
         }
         if let Some(old) = wanted.replaces {
             if wanted.uses != 1 {
@@ -125,7 +129,7 @@ impl Enrolment {
         let mut row = MachineRow {
             id: machine,
             label: request.label,
-            group: None,
+            assigned: Assigned::default(),
             platform: request.platform,
             software: request.software,
             addresses: reachable_addresses(&request.addresses, from),
@@ -141,8 +145,8 @@ impl Enrolment {
         let secret = Digest::of(&secret);
         let new = NewEnrolment { secret, key: issued.key, row: &row, certificate: &certificate, pem: &issued.pem };
         let retired = match self.store.enrol(new).await? {
-            EnrolmentOutcome::Enrolled { group, retired } => {
-                row.group = group;
+            EnrolmentOutcome::Enrolled { assigned, retired } => {
+                row.assigned = assigned;
                 retired
             }
             EnrolmentOutcome::Repeated { machine, pem } => {

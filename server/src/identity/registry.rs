@@ -4,7 +4,7 @@ use crate::{
     identity::clone_detection::{AgentStarts, StartVerdict},
     net::accept::Admission,
     refusal::Refusal,
-    store::{DialledFrom, KnownReach, MachineRow},
+    store::{Assigned, DialledFrom, KnownReach, MachineRow},
 };
 use banyan_proto::{
     Address, AddressHint, LinkRates, MachineId, Reach, Reason, Signed, SigningKey, UnixSeconds, limits,
@@ -222,6 +222,12 @@ impl Registry {
         let machine = machines.get_mut(&id)?;
         machine.row.reach.record(from, worked, now).then(|| machine.row.clone())
     }
+    /// Records what an administrator assigned to a machine.
+    pub(crate) fn set_assigned(&self, id: MachineId, assigned: Assigned) {
+        if let Some(machine) = self.write().get_mut(&id) {
+            machine.row.assigned = assigned;
+        }
+    }
     /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
         if let Some(machine) = self.write().get_mut(&id) {
@@ -234,7 +240,7 @@ impl Registry {
             machine.row.replaced_by = machine.row.replaced_by.or(replaced_by);
         }
     }
-    /// Finds the one machine with this identifier, or its first digits, or this label.
+    /// Finds the one machine with this identifier, or its first digits, or this name.
     pub(crate) fn find_one(&self, name: &str) -> Result<MachineRow, Refusal> {
         let mut found = self.find_by_name(name);
         match (found.pop(), found.is_empty()) {
@@ -248,28 +254,35 @@ impl Registry {
             }
             (None, _) => {
                 let detail = format!(
-                    "no machine has the label {name:?} or an id that starts with it; `banyan machines` lists them"
+                    "no machine has the name {name:?} or an id that starts with it; `banyan machines` lists them"
                 );
                 Err(Refusal::not_found(detail))
             }
         }
     }
-    /// Finds machines by identifier, else by its first digits or by label, which several may share. Returns revoked ones
-    /// only if no other machine has the label.
+    /// Finds machines by identifier, else by its first digits or by name, which several may share. A name that an
+    /// administrator gave goes before labels, so that no machine takes it by reporting it. Returns revoked ones only if no
+    /// other machine has the name.
     fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
         if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
             return vec![row];
         }
         let is_prefix = |row: &MachineRow| text.len() >= MIN_PREFIX_DIGITS && row.id.to_string().starts_with(text);
-        let (labelled, others): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|row| row.label == text);
+        let (named, others): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|row| row.name() == text);
         let is_trusted = |row: &MachineRow| row.revoked.is_none();
-        let some_trusted = labelled.iter().any(is_trusted);
-        let labelled = labelled.into_iter().filter(|row| !some_trusted || is_trusted(row) || is_prefix(row));
-        labelled.chain(others.into_iter().filter(is_prefix)).collect()
+        let is_given = |row: &MachineRow| row.assigned.name.is_some() && is_trusted(row);
+        let (some_given, some_trusted) = (named.iter().any(is_given), named.iter().any(is_trusted));
+        let is_meant = |row: &MachineRow| match (some_given, some_trusted) {
+            (true, _) => is_given(row),
+            (false, true) => is_trusted(row),
+            (false, false) => true,
+        };
+        let named = named.into_iter().filter(|row| is_meant(row) || is_prefix(row));
+        named.chain(others.into_iter().filter(is_prefix)).collect()
     }
-    /// Returns the machine's label, or its identifier if it is not registered.
-    pub(crate) fn label(&self, id: MachineId) -> String {
-        self.get(id).map_or_else(|| id.to_string(), |row| row.label)
+    /// Returns the machine's name, or its identifier if it is not registered.
+    pub(crate) fn name(&self, id: MachineId) -> String {
+        self.get(id).map_or_else(|| id.to_string(), |row| row.name().to_owned())
     }
     pub(crate) fn addresses(&self, id: MachineId) -> Vec<Address> {
         self.read().get(&id).map(|machine| machine.row.addresses.clone()).unwrap_or_default()
@@ -373,7 +386,7 @@ mod tests {
         MachineRow {
             id: MachineId([1; 16]),
             label: label.into(),
-            group: None,
+            assigned: Assigned::default(),
             platform: "linux-x86_64".into(),
             software: "t".into(),
             addresses: vec![],
@@ -388,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_found_by_its_label_or_the_digits_that_lists_show() {
+    fn a_machine_is_found_by_its_name_or_the_digits_that_lists_show() {
         let (key, _) = SigningKey::generate();
         let server =
             AddressHint { machine: MachineId([9; 16]), addresses: vec![], issued: UnixSeconds(1), sequence: 1 };
@@ -404,6 +417,10 @@ mod tests {
         for id in [MachineId([2; 16]), MachineId([4; 16])] {
             assert_eq!((find(&id.short()), find(&id.to_string())), (Ok(id), Ok(id)));
         }
+        let given = Assigned { name: Some("till".into()), ..Assigned::default() };
+        registry.set_assigned(MachineId([3; 16]), given);
+        assert_eq!((find("till"), find("twin")), (Ok(MachineId([3; 16])), Ok(MachineId([2; 16]))));
+        registry.set_assigned(MachineId([3; 16]), Assigned::default());
         assert!(find("twin").unwrap_err().to_string().contains(&MachineId([3; 16]).to_string()));
         assert!(find("02").is_err() && find("des").is_err() && find("").is_err());
     }

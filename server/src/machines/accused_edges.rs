@@ -69,7 +69,7 @@ impl AccusedEdges {
             waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&accuser);
             let Some(edge) = find_edge(&path, machine, |hop| open.has_proved_code(stripe, hop)) else { return };
             let name = |id: MachineId| {
-                if id == open.row.order.server { "the server".into() } else { format!("{} ({id})", registry.label(id)) }
+                if id == open.row.order.server { "the server".into() } else { format!("{} ({id})", registry.name(id)) }
             };
             let detail = format!(
                 "the code of stripe {stripe} is wrong below {upper}: {upper} sent a wrong one, or {lower} changed it; {} \

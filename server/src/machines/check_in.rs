@@ -83,8 +83,8 @@ impl CheckIns {
             }
             let publishers = self.repository.snapshot().publishers;
             let behind = request.publishers.is_some_and(|known| publishers.is_news_to(known));
-            let group = self.registry.get(machine).and_then(|row| row.group);
-            let policy = self.policies.newer_than(group.as_deref(), request.policy);
+            let assigned = self.registry.get(machine).map(|row| row.assigned).unwrap_or_default();
+            let policy = self.policies.newer_than(&assigned, request.policy);
             let site_budget = self.site_budgets.news(machine, request.site_budget);
             let lacks_addresses =
                 request.server_addresses.is_some_and(|known| self.registry.has_newer_addresses(known));

@@ -89,7 +89,7 @@ impl DialChecks {
     fn record(&self, machine: MachineId, worked: bool) {
         let server = self.registry.server_id();
         if let Some(row) = self.registry.record_dial(machine, server, worked, UnixSeconds::now()) {
-            tracing::debug!(machine = row.label, worked, "dialled a machine");
+            tracing::debug!(machine = row.name(), worked, "dialled a machine");
             self.row_writer.add(row);
         }
     }

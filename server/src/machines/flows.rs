@@ -111,7 +111,7 @@ impl Flows {
             id,
             site: Site::of(row.as_ref().map_or(&[][..], |row| &row.addresses)),
             online: self.is_there(id),
-            forwards: row.as_ref().is_some_and(|row| self.policies.lets_forward(row.group.as_deref())),
+            forwards: row.as_ref().is_some_and(|row| self.policies.lets_forward(&row.assigned)),
             reach: row.as_ref().map_or(Reach::Everyone, |row| row.reach.reach(now)),
             down: known_rates::current(rates.down, now),
             up: known_rates::current(rates.up, now),
@@ -143,7 +143,7 @@ impl Flows {
         };
         let moves = advisor.advise(self.started.elapsed(), &may);
         for change in moves {
-            let (machine, source) = (self.registry.label(change.machine), self.registry.label(change.source));
+            let (machine, source) = (self.registry.name(change.machine), self.registry.name(change.source));
             tracing::debug!(order = %open.id(), machine, stripe = change.stripe, source, "a machine changes its source");
             state.add(change.machine, SourceChange { stripe: change.stripe, source: change.source });
         }

@@ -160,7 +160,7 @@ impl InstallPermits {
         may_install_release(deployment.order.spread, proof).map_err(|reason| {
             let detail = match reason {
                 Reason::WaitsForProof => {
-                    let names: Vec<String> = installing.iter().take(NAMED).map(|id| self.registry.label(*id)).collect();
+                    let names: Vec<String> = installing.iter().take(NAMED).map(|id| self.registry.name(*id)).collect();
                     let more = installing.len().saturating_sub(NAMED);
                     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                     format!("passed on {}; being installed on {}{more}", machines(proof.proven), names.join(", "))

@@ -1,6 +1,7 @@
 //! What machines ask of the server and report to it during a deployment.
 
 pub(crate) mod accused_edges;
+pub(crate) mod assignments;
 pub(crate) mod check_in;
 mod delivery_path;
 pub(crate) mod dial_checks;

@@ -115,7 +115,7 @@ impl Reports {
 
     /// Processes what a machine says about another one: a hint for administrators, never a fact about the other machine.
     async fn process_claim(&self, machine: MachineId, claim: Claim<'_>) -> Result<(), Refusal> {
-        let to = self.registry.label(machine);
+        let to = self.registry.name(machine);
         match claim {
             Claim::Skipped { order, machine: over, reason } => {
                 let row = self.store.addressee(order, over).await?;
@@ -130,13 +130,13 @@ impl Reports {
                 }
             }
             Claim::BadChunk { order, source, index } => {
-                let from = self.registry.label(source);
+                let from = self.registry.name(source);
                 let detail =
                     format!("{to} reports a bad chunk {index} from {from}: one of the two, or the way between");
                 self.suspect(machine, source, order, Reason::BadChunk, detail);
             }
             Claim::Refused { order, sender, reason, detail } => {
-                let from = self.registry.label(sender);
+                let from = self.registry.name(sender);
                 let detail = format!("{to} reports that it refused a message of {from}: {detail}");
                 self.suspect(machine, sender, order, reason, detail);
             }

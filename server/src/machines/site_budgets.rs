@@ -197,7 +197,7 @@ impl SiteBudgets {
             }
         }
         drop(ledgers);
-        let share = |(machine, rates)| SiteShare { machine, label: self.registry.label(machine), rates };
+        let share = |(machine, rates)| SiteShare { machine, label: self.registry.name(machine), rates };
         rates.into_iter().map(share).collect()
     }
     /// Returns whether a machine may be told to receive from `source` although that goes over the uplink of a site with a

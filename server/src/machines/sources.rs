@@ -61,7 +61,7 @@ impl Sources {
         };
         let named = open.sources().advise(self.started.elapsed(), machine, request.stripe, is_available);
         if let Some(named) = named {
-            let (label, named) = (self.registry.label(machine), self.registry.label(named));
+            let (label, named) = (self.registry.name(machine), self.registry.name(named));
             tracing::debug!(order = %request.order, machine = label, named, "a better source was named");
         }
         Ok(SourcesReply { machines: Vec::from_iter(named), hints: self.registry.hints(named.into_iter()) })

@@ -7,9 +7,11 @@ use crate::{
         catalogue::MachineCatalogues,
         deploy::Deployments,
         direct_offers::DirectOffers,
+        named_sites::NamedSites,
         on_demand::{OnDemandOrders, RequestLimiter},
         order_lifecycle::OrderLifecycle,
         policies::{GroupPolicies, PolicyCache},
+        selections::Selections,
         sideload::Sideload,
         status::DeploymentStatuses,
     },
@@ -19,8 +21,8 @@ use crate::{
     },
     long_work::LongWork,
     machines::{
-        accused_edges::AccusedEdges, check_in::CheckIns, dial_checks::DialChecks, flows::Flows,
-        install_permits::InstallPermits, monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts,
+        accused_edges::AccusedEdges, assignments::Assignments, check_in::CheckIns, dial_checks::DialChecks,
+        flows::Flows, install_permits::InstallPermits, monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts,
         reports::Reports, row_writer::MachineRowWriter, site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
@@ -39,7 +41,8 @@ use crate::{
     server::{SOFTWARE, Server},
     start::{StartError, addresses::AnnouncedAddresses, data_folder::check_complete},
     store::{
-        Counter, DatabaseAge, MachineStore as _, PolicyStore as _, ServerIdentity, SiteBudgetStore as _, Sqlite, Store,
+        Counter, DatabaseAge, MachineStore as _, PolicyStore as _, SelectionStore as _, ServerIdentity,
+        SiteBudgetStore as _, Sqlite, Store,
     },
     suspicion_log::SuspicionLog,
     swarm_host::SwarmHost,
@@ -215,6 +218,16 @@ impl Services {
             wake_ups: Arc::clone(&wake_ups),
             node: node.clone(),
             cache: PolicyCache::new(sqlite.policies().await?),
+            changing: tokio::sync::Mutex::default(),
+        });
+        let named_sites =
+            Arc::new(NamedSites::new(sqlite.named_sites().await?, Arc::clone(&store), Arc::clone(&registry)));
+        let selections = Arc::new(Selections {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            connections: connections.clone(),
+            policies: Arc::clone(&policies),
+            sites: Arc::clone(&named_sites),
         });
         let deployments = Arc::new(Deployments {
             server,
@@ -225,6 +238,7 @@ impl Services {
             connections: connections.clone(),
             wake_ups: Arc::clone(&wake_ups),
             policies: Arc::clone(&policies),
+            selections: Arc::clone(&selections),
             repository: Arc::clone(repository),
             artifacts: Arc::clone(artifacts),
             orders: Arc::clone(&orders),
@@ -284,6 +298,12 @@ impl Services {
         ));
 
         // What machines ask and report.
+        let assignments = Assignments {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            policies: Arc::clone(&policies),
+            selections: Arc::clone(&selections),
+        };
         let check_ins = CheckIns {
             server,
             signed_epoch: secrets.orders.sign(&ServerEpoch { server: server.id, epoch: server.epoch }),
@@ -396,10 +416,13 @@ impl Services {
             publication,
             deployments,
             statuses,
+            selections,
+            named_sites,
             policies,
             direct_offers,
             sideload,
             catalogues,
+            assignments,
             check_ins,
             receipts,
             install_permits,

@@ -1,9 +1,10 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment, RaisedEpoch,
-    RevokedCertificate, ServerIdentity, StoreResult, Suspicion, TokenRow,
+    Assigned, CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment,
+    PolicyChange, RaisedEpoch, RevokedCertificate, ServerIdentity, StoreResult, Suspicion, TokenRow,
     progress::end_if_over,
+    selections::{assigned, groups_of_machines, read_assigned, tags_of_machines, write_assigned},
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
@@ -25,23 +26,24 @@ async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> 
     Ok(())
 }
 
-/// Ends a machine's part in all deployments, because another was enrolled in its place. Returns its group.
+/// Ends a machine's part in all deployments, because another was enrolled in its place. Returns what it was assigned.
 async fn retire(
     tx: &mut SqliteConnection,
     old: MachineId,
     new: MachineId,
     now: UnixSeconds,
-) -> StoreResult<Option<Option<String>>> {
+) -> StoreResult<Option<Assigned>> {
     let found = query(
-        "UPDATE machines SET revoked = COALESCE(revoked, ?), replaced_by = COALESCE(replaced_by, ?) WHERE id = ? \
-         RETURNING grp",
+        "UPDATE machines SET revoked = COALESCE(revoked, ?), replaced_by = COALESCE(replaced_by, ?) WHERE id = ?",
     )
     .bind(signed(now.0))
     .bind(new.0.as_slice())
     .bind(old.0.as_slice())
-    .fetch_optional(&mut *tx)
+    .execute(&mut *tx)
     .await?;
-    let Some(found) = found else { return Ok(None) };
+    if found.rows_affected() == 0 {
+        return Ok(None);
+    }
     let open = query(
         "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE machine = ? \
          AND stage NOT IN ('installed', 'failed') RETURNING deployment",
@@ -54,7 +56,7 @@ async fn retire(
     for row in &open {
         end_if_over(tx, Columns(row).order("deployment")?, DeploymentState::Finished).await?;
     }
-    Columns(&found).optional_text("grp").map(Some)
+    assigned(tx, old).await.map(Some)
 }
 
 /// Returns the answer to an earlier request with this secret and this key, if its machine has not checked in since.
@@ -172,13 +174,20 @@ impl MachineStore for Sqlite {
     }
 
     async fn machines(&self) -> StoreResult<Vec<MachineRow>> {
-        let rows = query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&mut *self.reader().await?).await?;
+        let mut reader = self.reader().await?;
+        let rows = query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&mut *reader).await?;
+        let (mut groups, mut tags) = (groups_of_machines(&mut reader).await?, tags_of_machines(&mut reader).await?);
         let read = |row| {
             let columns = Columns(row);
+            let id = columns.machine("id")?;
             Ok(MachineRow {
-                id: columns.machine("id")?,
+                id,
                 label: columns.text("label")?,
-                group: columns.optional_text("grp")?,
+                assigned: Assigned {
+                    groups: groups.remove(&id).unwrap_or_default(),
+                    tags: tags.remove(&id).unwrap_or_default(),
+                    ..read_assigned(&columns)?
+                },
                 platform: columns.text("platform")?,
                 software: columns.text("software")?,
                 addresses: columns.json("addresses")?,
@@ -264,25 +273,26 @@ impl MachineStore for Sqlite {
         if columns.number("uses_left")? == 0 {
             return Ok(EnrolmentOutcome::UsedUp);
         }
-        let mut group = columns.optional_text("grp")?;
-        let mut retired = None;
+        let (mut assigned, mut retired) = (Assigned::default(), None);
         if let Some(old) = columns.optional_machine("replaces")?
-            && let Some(its_group) = retire(&mut tx, old, row.id, row.enrolled).await?
+            && let Some(its_own) = retire(&mut tx, old, row.id, row.enrolled).await?
         {
-            retired = Some(old);
-            group = group.or(its_group);
+            // The new machine has seen no policy.
+            (assigned, retired) = (Assigned { policy: PolicyChange::default(), ..its_own }, Some(old));
+        }
+        if let Some(group) = columns.optional_text("grp")? {
+            assigned.groups = vec![group];
         }
         query("UPDATE tokens SET uses_left = uses_left - 1 WHERE hash = ?")
             .bind(secret.0.as_slice())
             .execute(&mut *tx)
             .await?;
         query(
-            "INSERT INTO machines (id, label, grp, platform, software, addresses, enrolled, seen, join_secret, join_key, \
-             join_certificate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO machines (id, label, platform, software, addresses, enrolled, seen, join_secret, join_key, \
+             join_certificate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(row.id.0.as_slice())
         .bind(&row.label)
-        .bind(&group)
         .bind(&row.platform)
         .bind(&row.software)
         .bind(json(&row.addresses)?)
@@ -293,9 +303,10 @@ impl MachineStore for Sqlite {
         .bind(pem)
         .execute(&mut *tx)
         .await?;
+        write_assigned(&mut tx, row.id, &assigned).await?;
         insert_certificate(&mut tx, certificate).await?;
         tx.commit().await?;
-        Ok(EnrolmentOutcome::Enrolled { group, retired })
+        Ok(EnrolmentOutcome::Enrolled { assigned, retired })
     }
 
     async fn update_machines(&self, rows: &[MachineRow]) -> StoreResult<()> {

@@ -10,6 +10,7 @@ mod policies;
 mod pool;
 mod progress;
 mod rows;
+mod selections;
 mod site_budgets;
 mod sqlite;
 
@@ -17,9 +18,10 @@ pub(crate) use known_reach::{DialledFrom, KnownReach};
 pub(crate) use pool::before_machines;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
-    AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
-    NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate,
-    ServerIdentity, SiteBudgetRow, Suspicion, TokenRow,
+    AddresseeRow, ArrivedReport, Assigned, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome,
+    InstalledRow, MachineRow, NamedSiteRow, NewAssignment, NewDeployment, NewEnrolment, NewReceipt, PolicyChange,
+    PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate, ServerIdentity, SiteBudgetRow, Suspicion, TokenRow,
+    is_same_name,
 };
 pub(crate) use sqlite::Sqlite;
 
@@ -134,7 +136,8 @@ pub(crate) trait MachineStore {
     /// Revokes a join secret. Returns `false` if there is none with this hash. Revoking again is no error.
     async fn revoke_token(&self, hash: Digest, now: UnixSeconds) -> StoreResult<bool>;
     /// Uses the secret once, adds machine and certificate, and retires the machine it replaces, in one transaction. The
-    /// group is the secret's, else that of the replaced machine. Changes nothing if the same secret has enrolled the
+    /// groups are the secret's, else those of the replaced machine; name and tags are always those of the replaced one.
+    /// Changes nothing if the same secret has enrolled the
     /// same key, and that machine's row was not updated since.
     async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome>;
     /// Stores what machines report about themselves: label, software, addresses, rates, and when they were seen; and
@@ -168,8 +171,23 @@ pub(crate) trait PolicyStore {
         &self,
         group: Option<&str>,
         policy: Option<&Policy>,
+        rank: i32,
         now: UnixSeconds,
     ) -> StoreResult<PolicyRow>;
+}
+
+/// What administrators assign to machines, named sites, and what else selections ask for.
+#[async_trait]
+pub(crate) trait SelectionStore {
+    /// Assigns all of this, in one transaction. Returns what the machines are assigned now.
+    async fn assign(&self, new: Vec<NewAssignment>, now: UnixSeconds) -> StoreResult<Vec<NewAssignment>>;
+    /// Returns the named sites, by name.
+    async fn named_sites(&self) -> StoreResult<Vec<NamedSiteRow>>;
+    /// Names a site; without ranges, removes its name.
+    async fn set_named_site(&self, site: &NamedSiteRow) -> StoreResult<()>;
+    /// Returns which version of a package deployments have last installed and checked on each machine. A machine on which
+    /// a later installation began without such an end is left out: what is there now is not known.
+    async fn installed(&self, package: &str) -> StoreResult<Vec<InstalledRow>>;
 }
 
 /// The budgets of sites.
@@ -234,10 +252,18 @@ pub(crate) trait ProgressStore {
 
 /// All of the store's traits.
 pub(crate) trait Store:
-    MachineStore + PolicyStore + SiteBudgetStore + DeploymentStore + ProgressStore + Send + Sync + 'static
+    MachineStore + PolicyStore + SelectionStore + SiteBudgetStore + DeploymentStore + ProgressStore + Send + Sync + 'static
 {
 }
 impl<T> Store for T where
-    T: MachineStore + PolicyStore + SiteBudgetStore + DeploymentStore + ProgressStore + Send + Sync + 'static
+    T: MachineStore
+        + PolicyStore
+        + SelectionStore
+        + SiteBudgetStore
+        + DeploymentStore
+        + ProgressStore
+        + Send
+        + Sync
+        + 'static
 {
 }

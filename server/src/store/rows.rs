@@ -2,9 +2,11 @@
 
 use super::known_reach::KnownReach;
 use banyan_proto::{
-    Address, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
+    Address, AddressRange, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, Site,
+    UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
+    assignments::PROTECTED_TAG,
     schedule::Policy,
     site_budget::SiteBudget,
 };
@@ -53,8 +55,9 @@ pub(crate) enum Counter {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MachineRow {
     pub(crate) id: MachineId,
+    /// The name that the machine reports.
     pub(crate) label: String,
-    pub(crate) group: Option<String>,
+    pub(crate) assigned: Assigned,
     pub(crate) platform: String,
     pub(crate) software: String,
     pub(crate) addresses: Vec<Address>,
@@ -71,7 +74,70 @@ pub(crate) struct MachineRow {
     pub(crate) reach: KnownReach,
 }
 
+/// What administrators assigned to a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    /// A name that replaces the machine's label.
+    pub(crate) name: Option<String>,
+    /// The groups, in the order of their names.
+    pub(crate) groups: Vec<String>,
+    /// The tags, in the order of their names.
+    pub(crate) tags: Vec<String>,
+    /// The last change of the groups that put another policy in force for the machine.
+    pub(crate) policy: PolicyChange,
+}
+
+/// A change after which other policies are in force for a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PolicyChange {
+    /// Its number among the changes of policies; 0: none.
+    pub(crate) number: u64,
+    pub(crate) at: UnixSeconds,
+}
+
+impl Assigned {
+    pub(crate) fn is_protected(&self) -> bool {
+        self.tags.iter().any(|tag| tag.eq_ignore_ascii_case(PROTECTED_TAG))
+    }
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|own| is_same_name(own, group))
+    }
+}
+
+/// Returns whether two names of groups, tags or sites are the same. Upper and lower case are.
+pub(crate) fn is_same_name(a: &str, b: &str) -> bool {
+    a == b || a.to_lowercase() == b.to_lowercase()
+}
+
+/// What a machine is to be assigned from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewAssignment {
+    pub(crate) machine: MachineId,
+    pub(crate) assigned: Assigned,
+    /// Whether another policy applies to it afterwards. The store then sets the change's number.
+    pub(crate) changes_policy: bool,
+}
+
+/// Ranges of addresses that have a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedSiteRow {
+    pub(crate) name: String,
+    pub(crate) ranges: Vec<AddressRange>,
+}
+
+/// What a deployment recorded of a package on a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InstalledRow {
+    pub(crate) machine: MachineId,
+    pub(crate) package: String,
+    pub(crate) version: String,
+}
+
 impl MachineRow {
+    /// Returns the name that people see.
+    pub(crate) fn name(&self) -> &str {
+        self.assigned.name.as_ref().unwrap_or(&self.label)
+    }
     /// Returns why the machine is excluded, or `None` if it is not.
     pub(crate) fn exclusion(&self) -> Option<Reason> {
         match (self.revoked, self.replaced_by) {
@@ -121,8 +187,8 @@ pub(crate) struct NewEnrolment<'a> {
 pub(crate) enum EnrolmentOutcome {
     /// The machine is enrolled.
     Enrolled {
-        /// The group that it joined.
-        group: Option<String>,
+        /// The join code's group, and what it takes over from the machine that it replaces.
+        assigned: Assigned,
         /// The machine that was retired for it.
         retired: Option<MachineId>,
     },
@@ -254,6 +320,8 @@ pub(crate) struct PolicyRow {
     pub(crate) at: UnixSeconds,
     /// The policy; `None` if it was removed.
     pub(crate) policy: Option<Policy>,
+    /// The rank among the policies of a machine's groups.
+    pub(crate) rank: i32,
 }
 
 /// The budget of a site.

@@ -125,6 +125,9 @@ impl Columns<'_> {
     pub(super) fn small(&self, column: &'static str) -> StoreResult<u32> {
         u32::try_from(self.number(column)?).map_err(|_| StoreError::Damaged(column))
     }
+    pub(super) fn rank(&self, column: &'static str) -> StoreResult<i32> {
+        Ok(self.0.try_get(column)?)
+    }
     pub(super) fn time(&self, column: &'static str) -> StoreResult<UnixSeconds> {
         self.number(column).map(UnixSeconds)
     }

@@ -19,7 +19,7 @@ type Files<'a> = &'a [(&'a str, &'a [u8])];
 async fn offer(world: &World, group: Option<&str>, who: Who, packages: &[&str]) {
     let packages = packages.iter().map(|name| (*name).to_owned()).collect();
     let policy = Some(Policy { catalogue: schedule::Catalogue { who, packages }, ..Policy::default() });
-    let asked = SetPolicy { group: group.map(str::to_owned), policy };
+    let asked = SetPolicy { group: group.map(str::to_owned), policy, rank: None };
     world.admin().await.post::<()>("/api/v1/policies", &asked).await.unwrap();
 }
 async fn fetch_catalogue(agent: &Agent) -> Catalogue {

@@ -53,6 +53,7 @@ async fn machines_that_wait_are_told_of_free_places_in_the_order_in_which_they_a
         window: Window::Any,
         deadline: None,
         allow: vec![],
+        include_protected: false,
     };
     let order = world.admin().await.post::<Deployed>("/api/v1/deployments", &request).await.unwrap().id;
     for agent in &agents {

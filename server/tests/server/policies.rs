@@ -15,7 +15,7 @@ use hyper::StatusCode;
 use tokio::time::timeout;
 
 async fn set(world: &World, group: Option<&str>, policy: Option<Policy>) {
-    let asked = SetPolicy { group: group.map(str::to_owned), policy };
+    let asked = SetPolicy { group: group.map(str::to_owned), policy, rank: None };
     world.admin().await.post::<()>("/api/v1/policies", &asked).await.unwrap();
 }
 fn check_in_with_policy(agent: &Agent, policy: Option<u64>, wait_seconds: u32) -> CheckIn {
@@ -58,10 +58,10 @@ async fn an_invalid_policy_is_refused_and_strangers_set_none() {
     let world = World::new().await;
     let mut policy = Policy::default();
     policy.bounds.windows.clear();
-    let asked = SetPolicy { group: None, policy: Some(policy) };
+    let asked = SetPolicy { group: None, policy: Some(policy), rank: None };
     let refused = world.admin().await.post::<()>("/api/v1/policies", &asked).await;
     assert_refused(refused, StatusCode::BAD_REQUEST, Reason::BadRequest);
-    let asked = SetPolicy { group: None, policy: Some(Policy::default()) };
+    let asked = SetPolicy { group: None, policy: Some(Policy::default()), rank: None };
     let refused = world.agent("a").await.session().await.post::<()>("/api/v1/policies", &asked).await;
     assert_refused(refused, StatusCode::UNAUTHORIZED, Reason::NotAllowed);
 }

@@ -20,7 +20,7 @@ use banyan_wire::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode, client::conn::http1::SendRequest, header};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
@@ -68,6 +68,15 @@ impl Session {
         path: &str,
         body: Vec<u8>,
     ) -> hyper::Result<(StatusCode, Bytes)> {
+        let answer = self.send(method, path, body).await?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+    /// Returns the headers of an answer.
+    pub(crate) async fn headers(&mut self, method: Method, path: &str) -> header::HeaderMap {
+        self.send(method, path, vec![]).await.expect("the connection failed").headers().clone()
+    }
+    async fn send(&mut self, method: Method, path: &str, body: Vec<u8>) -> hyper::Result<Response<Incoming>> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, SERVER_NAME);
         request = request.header(header::CONTENT_TYPE, "application/json");
         if let Some(seconds) = self.waits {
@@ -77,11 +86,9 @@ impl Session {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         self.send.ready().await?;
-        let answer = timeout(PATIENCE, self.send.send_request(request.body(Full::from(body)).unwrap()))
+        timeout(PATIENCE, self.send.send_request(request.body(Full::from(body)).unwrap()))
             .await
-            .expect("the server did not answer in time")?;
-        let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+            .expect("the server did not answer in time")
     }
     async fn ask<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<T, Refused> {
         let (status, body) = self.raw(method, path, body).await.expect("the connection failed");
@@ -270,6 +277,7 @@ impl World {
             window: Window::Any,
             deadline: None,
             allow: vec![],
+            include_protected: false,
         };
         Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id)
     }

@@ -12,6 +12,7 @@ mod damaged_server;
 mod demo_places;
 mod every_machine_installs;
 mod expired_certificate_is_renewed;
+mod filters_select_machines;
 mod halted_deployment_is_not_installed;
 mod hostile_local_user;
 mod hostile_machines;

@@ -18,6 +18,10 @@ use banyan_proto::{
         TokenCreated, Working,
     },
     api::ApiError,
+    assignments::{
+        AssignMachines, AssignedMachines, DeleteAssigned, EditMachines, EditedMachines, Group, NameSite, NamedSite,
+        RenameMachine, RenamedMachine, Tag, UNKNOWN_MACHINES,
+    },
     format,
     site_budget::{SetSiteBudget, SiteStatus},
 };
@@ -164,6 +168,61 @@ impl ApiClient {
     /// Lists all enrolled machines.
     pub(crate) async fn machines(&self) -> Result<Vec<Machine>, ApiClientError> {
         self.get("machines").await
+    }
+    /// Lists the machines that a filter selects, or with `unknown` those for which it has no answer. Returns how many the
+    /// latter are.
+    pub(crate) async fn matching_machines(
+        &self,
+        filter: &str,
+        unknown: bool,
+    ) -> Result<(Vec<Machine>, usize), ApiClientError> {
+        let unknown = if unknown { "&unknown=true" } else { "" };
+        let path = format!("machines?where={}{unknown}", encode_query(filter));
+        let response = self.try_addresses(async || self.send(self.request(Method::GET, &path)).await).await?;
+        let header = response.headers().get(UNKNOWN_MACHINES).and_then(|value| value.to_str().ok()?.parse().ok());
+        // An older server ignores the filter and lists all machines.
+        let unknown = header.ok_or_else(|| ApiClientError::MalformedResponse("the server knows no filters".into()))?;
+        Ok((self.read(response).await?, unknown))
+    }
+    /// Changes the groups and tags of machines.
+    pub(crate) async fn edit_machines(&self, edit: &EditMachines) -> Result<EditedMachines, ApiClientError> {
+        self.post("machines/edit", edit).await
+    }
+    /// Gives machines names, groups and tags, each its own.
+    pub(crate) async fn assign_machines(&self, wanted: &AssignMachines) -> Result<AssignedMachines, ApiClientError> {
+        self.post("machines/assign", wanted).await
+    }
+    /// Gives a machine a name.
+    pub(crate) async fn rename_machine(
+        &self,
+        machine: MachineId,
+        name: &RenameMachine,
+    ) -> Result<RenamedMachine, ApiClientError> {
+        self.post(&format!("machines/{machine}/rename"), name).await
+    }
+    /// Lists the groups and where they are used.
+    pub(crate) async fn groups(&self) -> Result<Vec<Group>, ApiClientError> {
+        self.get("groups").await
+    }
+    /// Takes a group from all machines.
+    pub(crate) async fn delete_group(&self, group: &DeleteAssigned) -> Result<(), ApiClientError> {
+        self.post("groups/delete", group).await.map(discard)
+    }
+    /// Lists the tags.
+    pub(crate) async fn tags(&self) -> Result<Vec<Tag>, ApiClientError> {
+        self.get("tags").await
+    }
+    /// Takes a tag from all machines.
+    pub(crate) async fn delete_tag(&self, tag: &DeleteAssigned) -> Result<(), ApiClientError> {
+        self.post("tags/delete", tag).await.map(discard)
+    }
+    /// Lists the named sites.
+    pub(crate) async fn named_sites(&self) -> Result<Vec<NamedSite>, ApiClientError> {
+        self.get("sites/names").await
+    }
+    /// Names a site, or removes the name.
+    pub(crate) async fn name_site(&self, site: &NameSite) -> Result<(), ApiClientError> {
+        self.post("sites/names", site).await.map(discard)
     }
     /// Lists the latest suspicious events, newest first.
     pub(crate) async fn suspicions(&self) -> Result<Vec<SuspiciousEvent>, ApiClientError> {
@@ -397,6 +456,15 @@ impl Resolve for ServerResolver {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+/// Encodes a text for the part of an address behind the question mark.
+fn encode_query(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// Discards the answer of a request without a result.

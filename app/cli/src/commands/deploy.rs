@@ -4,16 +4,18 @@ use crate::{
     api_client::{ApiClient, ApiClientError},
     commands::{
         connect,
+        selection::parse_selection,
         watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
     },
     deployment_tree::LiveTree,
     duration,
-    output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note, print_text},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_json, print_note, print_text},
     profile::ProfileArg,
 };
 use banyan_proto::{
     OrderId, UnixSeconds,
-    admin::{Deploy, Deployed, Selection},
+    admin::{Deploy, SelectedMachines, Selection},
+    assignments::PROTECTED_TAG,
     manifest::{is_package_name, is_version},
     order::{Allowance, Spread, Window},
 };
@@ -26,6 +28,8 @@ use std::{str::FromStr, time::Duration};
     banyan deploy hello --to all --wait\n  \
     # One version, to a group\n  \
     banyan deploy hello@1.2 --to group:lab\n  \
+    # Some machines of the lab\n  \
+    banyan deploy hello --to 'group:lab and os = linux and not tag:exam'\n  \
     # Two machines\n  \
     banyan deploy hello --to machine:desk,till-3 --wait\n  \
     # At night, and in a week at the latest\n  \
@@ -39,9 +43,17 @@ pub(crate) struct Args {
     /// Package to deploy, optionally with a version [default: the highest sequence]
     #[arg(value_name = "PACKAGE[@VERSION]")]
     release: ReleaseSelector,
-    /// Target machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]` (a comma in a label is typed as `\,`)
-    #[arg(long, value_name = "WHO")]
-    to: TargetSelection,
+    /// Target machines: `all`, `group:NAME`, `machine:NAME-OR-ID[,…]` or a filter
+    ///
+    /// A comma in a name is typed as `\,`. A filter is such as `os = linux and tag:lab`; machines of which not enough is
+    /// known are left out, and counted. The machines are chosen once, when the deployment starts.
+    #[arg(long, value_name = "WHO", value_parser = parse_selection)]
+    to: Selection,
+    /// Include machines with the tag `protected`
+    ///
+    /// Without it, they take part only if `--to` names machines, or a filter names this tag.
+    #[arg(long)]
+    include_protected: bool,
     /// Number of stripes; each travels its own tree
     ///
     /// With 2 stripes, no machine uploads more than one copy. `--spread verified` and `--spread after-install` need 1.
@@ -137,39 +149,6 @@ impl FromStr for ReleaseSelector {
     }
 }
 
-/// A selection of machines as typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct TargetSelection(Selection);
-
-impl FromStr for TargetSelection {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a valid selection; use all, group:NAME, or machine:LABEL-OR-ID[,…]");
-        if text == "all" {
-            return Ok(Self(Selection::All));
-        }
-        match text.split_once(':') {
-            Some(("group", group)) if !group.is_empty() => Ok(Self(Selection::Group(group.into()))),
-            Some(("machine", machines)) => {
-                let machines = split_names(machines);
-                if machines.iter().any(String::is_empty) {
-                    Err(wrong())
-                } else {
-                    Ok(Self(Selection::Machines(machines)))
-                }
-            }
-            _ => Err(wrong()),
-        }
-    }
-}
-
-/// Splits names at commas. A comma that belongs to a name has a backslash before it.
-fn split_names(text: &str) -> Vec<String> {
-    const OWN_COMMA: char = '\u{0}';
-    let separated = text.replace("\\,", &OWN_COMMA.to_string());
-    separated.split(',').map(|name| name.trim().replace(OWN_COMMA, ",")).collect()
-}
-
 /// [`Spread`] as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SpreadArg {
@@ -200,10 +179,12 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         None => format!("deploy {}", args.release.package),
     };
     let client = connect(profile, action)?;
-    let id = start_deployment(&client, &request(args)).await.with_context(action)?;
+    let deployed = client.deploy(&request(args)).await.with_context(action)?;
+    let id = deployed.id;
+    describe_left_out(deployed.selected.unwrap_or_default()).iter().for_each(|line| print_note(line));
     let begun = |failure: Failure| failure.after_success("the deployment has begun", how_to_watch(id));
     if !args.wait {
-        args.output.print(&Deployed { id }, |deployed| deployed.id.to_string()).map_err(begun)?;
+        args.output.print(&deployed, |deployed| deployed.id.to_string()).map_err(begun)?;
         print_note(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
         return Ok(Exit::Success);
     }
@@ -238,6 +219,18 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     }
 }
 
+/// Says which machines a selection left out.
+fn describe_left_out(selected: SelectedMachines) -> Vec<String> {
+    let SelectedMachines { machines: _, unknown, protected } = selected;
+    let count = |number| format_count(usize::try_from(number).unwrap_or(usize::MAX), "machine");
+    let unknown = (unknown > 0)
+        .then(|| format!("{} left out, because what the filter asks for is not known of them", count(unknown)));
+    let protected = (protected > 0).then(|| {
+        format!("{} left out, because of the tag {PROTECTED_TAG}; --include-protected includes them", count(protected))
+    });
+    unknown.into_iter().chain(protected).collect()
+}
+
 /// Says how to see a deployment that has begun.
 pub(super) fn how_to_watch(id: OrderId) -> String {
     format!("follow it with `banyan status {} --watch`; do not start it again", id.short())
@@ -249,13 +242,14 @@ fn request(args: &Args) -> Deploy {
     Deploy {
         package: args.release.package.clone(),
         version: args.release.version.clone(),
-        to: args.to.0.clone(),
+        to: args.to.clone(),
         // Stripes that a person asked for are sent as they are; the server says why they do not fit.
         stripes: args.stripes.unwrap_or(if spread.withholds() { 1 } else { 2 }),
         spread,
         window: args.window.clone(),
         deadline: args.deadline,
         allow: args.allow.allowances(),
+        include_protected: args.include_protected,
     }
 }
 
@@ -293,6 +287,7 @@ mod tests {
             window: Window::Any,
             deadline: None,
             allow: vec![],
+            include_protected: false,
         };
         assert_eq!(asked, expected);
         let asked = request(&parse("hello --to all --allow-no-restore --allow-downgrade --allow-held").unwrap());

@@ -77,12 +77,16 @@ fn find_deployment(all: &[DeploymentStatus], start: &str) -> Result<OrderId, Str
     }
 }
 
-/// Finds a machine by its id, a prefix of it, or its label. Among several machines with one label, the one that is not
-/// revoked wins, because a computer that enrols again keeps its label.
+/// Finds a machine by its id, a prefix of it, or its name. Among several machines with one name, the one that is not
+/// revoked wins, because a computer that enrols again keeps its label; and the one whose name an administrator gave,
+/// because others can report any label.
 pub(super) fn resolve_machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
     let of_label = |machine: &&Machine| machine.label == typed;
+    let is_given = |machine: &Machine| machine.reported_label.is_some() && !machine.revoked;
+    let some_given = all.iter().filter(of_label).any(is_given);
     let all_revoked = all.iter().filter(of_label).all(|machine| machine.revoked);
     let labelled = all.iter().filter(of_label).filter(|machine| all_revoked || !machine.revoked);
+    let labelled = labelled.filter(|machine| !some_given || is_given(machine));
     let started =
         all.iter().filter(|machine| typed.len() >= MIN_PREFIX_DIGITS && machine.id.to_string().starts_with(typed));
     let mut found: Vec<MachineId> = labelled.chain(started).map(|machine| machine.id).collect();
@@ -90,7 +94,7 @@ pub(super) fn resolve_machine(all: &[Machine], typed: &str) -> Result<MachineId,
     found.dedup();
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(format!("no machine has the label {typed:?} or an id that starts with it")),
+        [] => Err(format!("no machine has the name {typed:?} or an id that starts with it")),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
             Err(format!("several machines match {typed:?}: {}", ids.join(", ")))
@@ -135,6 +139,8 @@ mod tests {
         let replaced = [Machine { revoked: true, ..machine(1, "desk") }, machine(2, "desk")];
         assert_eq!(resolve_machine(&replaced, "desk"), Ok(replaced[1].id));
         assert_eq!(resolve_machine(&replaced[..1], "desk"), Ok(replaced[0].id));
+        let named = [machine(1, "till"), Machine { reported_label: Some("pc".into()), ..machine(2, "till") }];
+        assert_eq!(resolve_machine(&named, "till"), Ok(named[1].id));
         assert!(
             resolve_machine(&all, "des").is_err()
                 && resolve_machine(&all, "02").is_err()

@@ -1,12 +1,14 @@
-//! `banyan sites`: lists the sites, and sets or removes the budget of one.
+//! `banyan sites`: lists the sites, sets or removes the budget of one, and names ranges of addresses.
 
 use crate::{
     commands::connect,
-    output::{Exit, Failure, OutputArgs, WithContext as _, format_table, print_note},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, format_table, print_note},
     profile::ProfileArg,
 };
 use banyan_proto::{
-    Site, format_size,
+    AddressRange, Site,
+    assignments::{NameSite, NamedSite},
+    format_size,
     schedule::Window,
     site_budget::{BudgetHours, SetSiteBudget, SiteBudget, SiteRates, SiteStatus},
 };
@@ -14,7 +16,7 @@ use banyan_proto::{
 /// What stands for no limit.
 const UNLIMITED: &str = "unlimited";
 
-/// List the sites, set or remove the budget of one
+/// List the sites, set or remove the budget of one, or name sites
 ///
 /// A site is a subnet, /24 for IPv4 or /64 for IPv6. Its budget holds for all of its machines together.
 #[derive(Debug, clap::Args)]
@@ -28,7 +30,10 @@ const UNLIMITED: &str = "unlimited";
                   # Little in working hours, and less out of the site than into it\n  \
                   banyan sites set 10.1.2.0/24 Mon-Fri8-18=300kB/100kB 5MB/1MB\n  \
                   # No budget any more\n  \
-                  banyan sites reset 10.1.2.0/24"
+                  banyan sites reset 10.1.2.0/24\n  \
+                  # Name ranges of addresses, for filters such as `site = branch`\n  \
+                  banyan sites name branch 10.1.2.0/23 10.9.0.10-10.9.0.99\n  \
+                  banyan sites named"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -41,6 +46,9 @@ pub(crate) struct Args {
 enum Command {
     Set(SetArgs),
     Reset(ResetArgs),
+    Name(NameArgs),
+    Unname(UnnameArgs),
+    Named(NamedArgs),
 }
 
 /// Set the budget of a site
@@ -70,6 +78,40 @@ struct ResetArgs {
     site: Site,
 }
 
+/// Name ranges of addresses, for filters
+///
+/// The ranges replace those that the name had. A machine is in the site if the address that decides its subnet is in one
+/// of the ranges; it may be in several sites.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan sites name branch 10.1.2.0/23 10.9.0.10-10.9.0.99\n  \
+    banyan machines --where 'site = branch'")]
+struct NameArgs {
+    /// Name of the site
+    name: String,
+    /// Subnets, addresses, or first and last addresses with a hyphen between them
+    #[arg(value_name = "RANGE", required = true)]
+    ranges: Vec<AddressRange>,
+}
+
+/// Remove the name of a site
+///
+/// Filters with this name are errors from then on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  banyan sites unname branch")]
+struct UnnameArgs {
+    /// Name of the site
+    name: String,
+}
+
+/// List the named sites
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  banyan sites named --json")]
+struct NamedArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
     match &args.command {
         None => {
@@ -86,6 +128,26 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             send_budget(args.site, Some(budget), profile).await?;
         }
         Some(Command::Reset(args)) => send_budget(args.site, None, profile).await?,
+        Some(Command::Name(args)) => {
+            let action = || format!("name the site {:?}", args.name);
+            let site = NameSite { name: args.name.clone(), ranges: args.ranges.clone() };
+            let client = connect(profile, action)?;
+            client.name_site(&site).await.with_context(action)?;
+            let sites = client.named_sites().await.with_context(action)?;
+            let machines = sites.iter().find(|site| site.name == args.name).map_or(0, |site| site.machines);
+            print_note(&format!("the site {} has {}", args.name, format_count(machines, "machine")));
+        }
+        Some(Command::Unname(args)) => {
+            let action = || format!("remove the name of the site {:?}", args.name);
+            let site = NameSite { name: args.name.clone(), ranges: vec![] };
+            connect(profile, action)?.name_site(&site).await.with_context(action)?;
+            print_note(&format!("no site has the name {} any more", args.name));
+        }
+        Some(Command::Named(args)) => {
+            let action = || "list the named sites".to_owned();
+            let sites = connect(profile, action)?.named_sites().await.with_context(action)?;
+            args.output.print(&sites, |sites| format_named(sites))?;
+        }
     }
     Ok(Exit::Success)
 }
@@ -141,6 +203,18 @@ fn format_sites(sites: &[SiteStatus]) -> String {
         let shares: Vec<String> =
             shares.map(|share| format!("{} ({})", share.label, format_share(share.rates))).collect();
         vec![site.site.to_string(), site.machines.to_string(), budget, shares.join(", ")]
+    }));
+    format_table(&rows)
+}
+
+fn format_named(sites: &[NamedSite]) -> String {
+    if sites.is_empty() {
+        return "no named sites; `banyan sites name` names ranges of addresses".into();
+    }
+    let mut rows = vec![["NAME", "MACHINES", "ADDRESSES"].map(str::to_owned).to_vec()];
+    rows.extend(sites.iter().map(|site| {
+        let ranges: Vec<String> = site.ranges.iter().map(ToString::to_string).collect();
+        vec![site.name.clone(), site.machines.to_string(), ranges.join(" ")]
     }));
     format_table(&rows)
 }

@@ -7,7 +7,10 @@ pub(super) fn machine(id: u8, label: &str) -> Machine {
     Machine {
         id: MachineId([id; 16]),
         label: label.into(),
+        reported_label: None,
         group: None,
+        groups: vec![],
+        tags: vec![],
         platform: "linux-x86_64".into(),
         addresses: vec![],
         seen: UnixSeconds(0),

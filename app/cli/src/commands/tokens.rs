@@ -96,7 +96,7 @@ pub(crate) struct CreateArgs {
     /// Group that the machines join [default: none]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Machine that the new one replaces (label, or first digits of its id)
+    /// Machine that the new one replaces (name, or first digits of its id)
     ///
     /// The machine is retired when the code is used.
     #[arg(long, value_name = "MACHINE", conflicts_with = "uses")]

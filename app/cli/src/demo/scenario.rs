@@ -73,6 +73,7 @@ pub(super) async fn run_scenario(
         window: Window::Any,
         deadline: None,
         allow: vec![],
+        include_protected: false,
     };
     let status = deploy_and_watch(&client, &deploy, args).await?;
     if watch_deployment::exit_for(&status) != Exit::Success {

@@ -26,12 +26,12 @@ pub(super) fn parse_names(given: &[String]) -> Result<Vec<String>, &'static str>
 
 /// Fetches the policy that currently applies.
 pub(super) async fn current_policy(group: Option<&str>, profile: &ProfileArg) -> Result<Policy, Failure> {
-    let action = || format!("read the policy for {}, to change its catalogue", scope_name(group));
+    let action = || format!("read the policy for {}, to change a part of it", scope_name(group));
     let policies = connect(profile, action)?.policies().await.with_context(action)?;
     let found = policies.iter().find(|one| one.group.as_deref() == group);
     if let Some(group) = group.filter(|_| found.is_none_or(|one| !one.own)) {
         print_note(&format!(
-            "the group {group} gets a policy of its own, a copy of the one for all machines with this catalogue; \
+            "the group {group} gets a policy of its own, a copy of the one for all machines with this change; \
              later changes to the policy for all machines do not apply to it"
         ));
     }

@@ -27,8 +27,13 @@ use std::path::PathBuf;
         banyan policy set lab.toml --group lab\n  \
         # What users in the group can install themselves; the rest of the policy stays\n  \
         banyan policy set --catalogue drawing,maths-tools --group lab\n  \
+        # Where a machine is in several groups, this policy goes before those of rank 0\n  \
+        banyan policy set lab.toml --group lab --rank 5\n  \
         # The group follows the policy for all machines again\n  \
-        banyan policy reset --group lab",
+        banyan policy reset --group lab\n\n\
+        Of several groups of a machine that have a policy, the one with the highest rank\n\
+        applies as a whole; of equal ranks, the group whose name comes first.\n\
+        `banyan groups` lists the ranks.",
     arg_required_else_help = true
 )]
 pub(crate) struct Args {
@@ -66,19 +71,26 @@ struct ShowArgs {
     banyan policy set policy.toml\n  \
     banyan policy set lab.toml --group lab\n  \
     banyan policy set --catalogue drawing,maths-tools\n  \
-    banyan policy set --catalogue none --group lab\n\n\
+    banyan policy set --catalogue none --group lab\n  \
+    banyan policy set --rank 5 --group lab\n\n\
     The file has the format that `banyan policy show` writes; omitted keys get their\n\
-    defaults. A group's policy replaces the one for all machines entirely. Of two\n\
-    limits, the policy's and the user's, the stricter one applies.")]
+    defaults. A group's policy replaces the one for all machines entirely. Of several\n\
+    groups of a machine, the policy with the highest rank applies; of equal ranks, the\n\
+    one of the group whose name comes first. Of two limits, the policy's and the user's, the stricter one applies.")]
 struct SetArgs {
     /// Policy file
-    #[arg(value_name = "FILE", required_unless_present = "catalogue")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["catalogue", "rank"])]
     file: Option<PathBuf>,
     /// Packages that users can install themselves; `none` offers nothing
     ///
     /// Users get the newest release of each package. Without FILE, the rest of the current policy stays.
     #[arg(long, value_name = "NAME[,NAME…]|none", value_delimiter = ',')]
     catalogue: Option<Vec<String>>,
+    /// Rank among the policies of a machine's groups; the highest applies [default: as it is, 0 at first]
+    ///
+    /// Without FILE, the current policy of the group stays.
+    #[arg(long, value_name = "N", requires = "group", allow_negative_numbers = true)]
+    rank: Option<i32>,
     /// Group [default: all machines]
     #[arg(long, value_name = "G")]
     group: Option<String>,
@@ -101,7 +113,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     match &args.command {
         Command::Show(args) => show(args, profile).await,
         Command::Set(args) => set(args, profile).await,
-        Command::Reset(args) => send_policy(args.group.as_deref(), None, profile).await,
+        Command::Reset(args) => send_policy(args.group.as_deref(), None, None, profile).await,
     }
 }
 
@@ -122,7 +134,7 @@ async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
         })?;
         catalogue::warn_of_unpublished(&policy, profile).await?;
     }
-    send_policy(group, Some(policy), profile).await
+    send_policy(group, Some(policy), args.rank, profile).await
 }
 
 async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
@@ -161,11 +173,23 @@ fn format_policy(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) 
         }
         (number, _) => format!("# Change number {number}."),
     });
+    if found.own && group.is_some() {
+        lines.push(format!(
+            "# Rank {}: of several groups of a machine, the policy with the highest rank applies.",
+            found.rank
+        ));
+    }
+    if let Some(machines) = found.applies_to.filter(|_| found.own) {
+        lines.push(format!("# It applies to {}.", format_count(machines, "machine")));
+    }
     if group.is_none() {
         let own: Vec<String> = all
             .iter()
             .filter(|one| one.own)
-            .filter_map(|one| Some(format!("{} ({})", one.group.as_ref()?, format_count(one.machines, "machine"))))
+            .filter_map(|one| {
+                let machines = format_count(one.machines, "machine");
+                Some(format!("{} ({machines}, rank {})", one.group.as_ref()?, one.rank))
+            })
             .collect();
         if !own.is_empty() {
             lines.push(format!("# Groups with a policy of their own: {}.", own.join(", ")));
@@ -176,10 +200,15 @@ fn format_policy(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) 
     lines.join("\n")
 }
 
-async fn send_policy(group: Option<&str>, policy: Option<Policy>, profile: &ProfileArg) -> Result<Exit, Failure> {
+async fn send_policy(
+    group: Option<&str>,
+    policy: Option<Policy>,
+    rank: Option<i32>,
+    profile: &ProfileArg,
+) -> Result<Exit, Failure> {
     let verb = if policy.is_some() { "set" } else { "reset" };
     let action = || format!("{verb} the policy for {}", scope_name(group));
-    let asked = SetPolicy { group: group.map(str::to_owned), policy };
+    let asked = SetPolicy { group: group.map(str::to_owned), policy, rank };
     let client = connect(profile, action)?;
     client.set_policy(&asked).await.with_context(action)?;
     print_note(&format!(
@@ -218,6 +247,8 @@ mod tests {
             own: true,
             policy: Policy::default(),
             machines,
+            rank: 0,
+            applies_to: None,
         };
         let all = [entry(None, 1), entry(Some("lab"), 2), entry(Some("labb"), 0)];
         let note = |group| warn_of_empty_group(group, &all);
@@ -236,10 +267,16 @@ mod tests {
             own,
             policy: policy.clone(),
             machines: 2,
+            rank: 4,
+            applies_to: Some(1),
         };
         let all = [entry(None, true), entry(Some("lab"), true), entry(Some("office"), false)];
         let shown = format_policy(&all[0], None, &all);
-        assert!(shown.contains("all machines") && shown.contains("lab (2 machines)") && !shown.contains("office"));
+        assert!(
+            shown.contains("all machines") && shown.contains("lab (2 machines, rank 4)") && !shown.contains("office")
+        );
+        let of_lab = format_policy(&all[1], Some("lab"), &all);
+        assert!(of_lab.contains("# Rank 4: ") && of_lab.contains("applies to 1 machine."), "{of_lab}");
         assert!(format_policy(&all[2], Some("office"), &all).contains("no policy of its own"));
         assert_eq!(policy_file::parse_policy(&shown).unwrap(), Policy { number: 0, ..policy });
     }

@@ -1,11 +1,16 @@
-//! `banyan machines`: lists the enrolled machines, shows one, revokes one, or readmits a quarantined one.
+//! `banyan machines`: lists the enrolled machines or those of a filter, shows one, revokes one, or readmits a quarantined
+//! one. `edit` changes names, groups and tags, and `import` takes them from a CSV file.
+
+mod csv;
+mod edit;
+mod import;
 
 use crate::{
     api_client::ApiClient,
-    commands::{connect, resolve},
+    commands::{connect, resolve, selection},
     output::{
         Exit, Failure, OutputArgs, WithContext as _, format_age, format_count, format_table, print_json, print_note,
-        sanitise,
+        print_text, sanitise,
     },
     profile::ProfileArg,
 };
@@ -16,15 +21,22 @@ use banyan_proto::{
 };
 use serde::Serialize;
 
-/// List the enrolled machines, show, revoke or readmit one
+/// List the enrolled machines, show or change them
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
                   # Which machines are enrolled and online\n  \
                   banyan machines\n  \
-                  # For scripts\n  \
+                  # For scripts, and for a spreadsheet\n  \
                   banyan machines --json\n  \
+                  banyan machines --csv > machines.csv\n  \
+                  # Those of a filter, and those of which not enough is known\n  \
+                  banyan machines --where 'os = linux and seen > 7d'\n  \
+                  banyan machines --where 'receives < 5Mbit/s' --unknown\n  \
+                  # Tags, groups and names\n  \
+                  banyan machines tag 'group:lab and name = till-*' exam\n  \
+                  banyan machines rename till-3 kiosk\n  \
                   # One machine, and what the server noticed about it\n  \
                   banyan machines show till-3\n  \
                   # Cut a machine off: no other machine connects to it any more\n  \
@@ -35,12 +47,32 @@ use serde::Serialize;
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Only machines for which this filter says yes
+    ///
+    /// Such as `os = linux and tag:lab and not site = branch`. Machines of which not enough is known are left out, and
+    /// counted.
+    #[arg(long = "where", value_name = "FILTER", value_parser = selection::parse_filter)]
+    filter: Option<String>,
+    /// Instead, only machines for which the filter has no answer, because not enough is known of them
+    #[arg(long, requires = "filter")]
+    unknown: bool,
+    /// Print CSV for a spreadsheet
+    ///
+    /// `banyan machines import` reads it. A quote goes before texts that a spreadsheet would take for a formula.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Tag(edit::TagArgs),
+    Untag(edit::UntagArgs),
+    Group(edit::GroupArgs),
+    Ungroup(edit::UngroupArgs),
+    Rename(edit::RenameArgs),
+    Import(import::ImportArgs),
     Show(ShowArgs),
     Revoke(RevokeArgs),
     Readmit(ReadmitArgs),
@@ -54,7 +86,7 @@ enum Command {
     A suspicious event means that a machine, or one above it in the tree, may be\n\
     hostile, damaged or misconfigured. The server keeps events for 180 days.")]
 pub(crate) struct ShowArgs {
-    /// Machine: its label, or the first digits of its id
+    /// Machine: its name, or the first digits of its id
     machine: String,
     #[command(flatten)]
     output: OutputArgs,
@@ -68,7 +100,7 @@ pub(crate) struct ShowArgs {
     clone), stop the agent, empty its data folder and enrol it with a new join code.\n\
     If both still run, the identity is quarantined again at once.")]
 pub(crate) struct ReadmitArgs {
-    /// Machine: its label, or the first digits of its id
+    /// Machine: its name, or the first digits of its id
     machine: String,
     #[command(flatten)]
     output: OutputArgs,
@@ -82,7 +114,7 @@ pub(crate) struct ReadmitArgs {
     This cannot be undone. To restore a machine revoked by mistake, enrol it again\n\
     with a new join code.")]
 pub(crate) struct RevokeArgs {
-    /// Machine: its label, or the first digits of its id
+    /// Machine: its name, or the first digits of its id
     machine: String,
     #[command(flatten)]
     output: OutputArgs,
@@ -112,10 +144,33 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     match &args.command {
         None => {
             let action = || "list the machines".to_owned();
-            let mut machines = connect(profile, action)?.machines().await.with_context(action)?;
+            let client = connect(profile, action)?;
+            let (mut machines, unknown) = match &args.filter {
+                Some(filter) => client.matching_machines(filter, args.unknown).await.with_context(action)?,
+                None => (client.machines().await.with_context(action)?, 0),
+            };
             machines.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
-            args.output.print(&machines, |machines| format_machines(machines, UnixSeconds::now()))?;
+            if unknown > 0 && !args.unknown {
+                print_note(&format!(
+                    "{} left out, because what the filter asks for is not known of them; --unknown lists them",
+                    format_count(unknown, "machine")
+                ));
+            }
+            let now = UnixSeconds::now();
+            if args.csv {
+                print_text(&csv::format_machines(&machines, now))?;
+            } else if args.filter.is_some() && machines.is_empty() && !args.output.json {
+                print_note("no machines");
+            } else {
+                args.output.print(&machines, |machines| format_machines(machines, now))?;
+            }
         }
+        Some(Command::Tag(args)) => edit::tag(args, profile).await?,
+        Some(Command::Untag(args)) => edit::untag(args, profile).await?,
+        Some(Command::Group(args)) => edit::group(args, profile).await?,
+        Some(Command::Ungroup(args)) => edit::ungroup(args, profile).await?,
+        Some(Command::Rename(args)) => edit::rename(args, profile).await?,
+        Some(Command::Import(args)) => return import::run(args, profile).await,
         Some(Command::Show(args)) => {
             let action = || format!("show {:?}", args.machine);
             let client = connect(profile, action)?;
@@ -160,7 +215,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
 /// How to see what became of a machine.
 const SEE_MACHINES: &str = "see it with `banyan machines`";
 
-/// Finds the machine with this label or id.
+/// Finds the machine with this name or id.
 pub(crate) async fn find_machine(
     client: &ApiClient,
     name: &str,
@@ -182,15 +237,17 @@ fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
     if machines.is_empty() {
         return "no machines yet; create a join code with `banyan tokens create`".into();
     }
-    let mut rows =
-        vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["LABEL", "ID", "GROUPS", "TAGS", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec(),
+    ];
     for machine in machines {
         let seen = describe_presence(machine, now);
         let addresses: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
         rows.push(vec![
             machine.label.clone(),
             machine.id.short(),
-            machine.group.clone().unwrap_or_else(|| "-".into()),
+            or_dash(groups_of(machine)),
+            or_dash(&machine.tags),
             machine.platform.clone(),
             seen,
             addresses.join(" "),
@@ -201,6 +258,15 @@ fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
     std::iter::once(format_table(&rows))
         .chain(aside.map(|(machine, reason)| describe_quarantine(machine, reason)))
         .collect()
+}
+
+/// Returns a machine's groups. An older server names one only.
+fn groups_of(machine: &Machine) -> &[String] {
+    if machine.groups.is_empty() { machine.group.as_slice() } else { &machine.groups }
+}
+
+fn or_dash(names: &[String]) -> String {
+    if names.is_empty() { "-".into() } else { selection::join_names(names) }
 }
 
 /// Says whether a machine is online, or why it takes no part.
@@ -233,9 +299,16 @@ fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
     let addresses: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let mut text = format_table(&[
-        row("label", machine.label.clone()),
+        row(
+            "label",
+            match &machine.reported_label {
+                Some(reported) => format!("{} (the machine reports {reported})", machine.label),
+                None => machine.label.clone(),
+            },
+        ),
         row("id", machine.id.to_string()),
-        row("group", machine.group.clone().unwrap_or_else(|| "-".into())),
+        row("groups", or_dash(groups_of(machine))),
+        row("tags", or_dash(&machine.tags)),
         row("platform", machine.platform.clone()),
         row("seen", describe_presence(machine, now)),
         row("addresses", addresses.join(" ")),
