@@ -139,7 +139,9 @@ impl GroupPolicies {
         }
         let _changing = self.changing.lock().await;
         let present = self.cache.row(request.group.as_deref());
-        let rank = request.rank.or(present.as_ref().map(|row| row.rank)).unwrap_or_default();
+        // A policy that is set again later does not get the rank of one that was removed.
+        let present_rank = present.as_ref().filter(|_| request.policy.is_some()).map(|row| row.rank);
+        let rank = request.rank.or(present_rank).unwrap_or_default();
         // The spelling that is in use.
         let group = present.map_or_else(|| request.group.clone(), |row| row.group);
         let row = self.store.set_policy(group.as_deref(), request.policy.as_ref(), rank, UnixSeconds::now()).await?;

@@ -301,6 +301,12 @@ async fn the_policy_of_the_highest_rank_applies_and_follows_a_machine_into_other
     assert_eq!(policy(&agent, 5, 0).await, Some((None, 6)));
     world.restart().await;
     assert_eq!(policy(&agent, 5, 0).await, Some((None, 6)));
+    // A removed policy takes its rank along.
+    let removed = SetPolicy { group: Some("lab".into()), policy: None, rank: None };
+    world.admin().await.post::<()>("/api/v1/policies", &removed).await.unwrap();
+    world.set_policy("lab", 2, None).await;
+    let groups: Vec<Group> = world.admin().await.get("/api/v1/groups").await.unwrap();
+    assert_eq!(groups.iter().find(|group| group.name == "lab").unwrap().policy_rank, Some(0));
     let asked = SetPolicy { group: None, policy: Some(Policy::default()), rank: Some(1) };
     let refused = world.admin().await.post::<()>("/api/v1/policies", &asked).await;
     assert_refused(refused, StatusCode::BAD_REQUEST, Reason::BadRequest);
