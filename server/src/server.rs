@@ -11,7 +11,7 @@ use crate::{
     long_work::LongWork,
     machines::{
         assignments::Assignments, check_in::CheckIns, flows::Flows, install_permits::InstallPermits,
-        receipts::Receipts, reports::Reports, site_budgets::SiteBudgets, sources::Sources,
+        link_checks::LinkChecks, receipts::Receipts, reports::Reports, site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
@@ -65,6 +65,7 @@ pub(crate) struct Server {
     pub(crate) sources: Sources,
     pub(crate) flows: Flows,
     pub(crate) site_budgets: Arc<SiteBudgets>,
+    pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) receipts: Receipts,
     pub(crate) install_permits: Arc<InstallPermits>,
     pub(crate) reports: Reports,

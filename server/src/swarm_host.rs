@@ -4,7 +4,7 @@
 use crate::{
     deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers, policies::GroupPolicies},
     identity::registry::Registry,
-    machines::dial_checks::DialChecks,
+    machines::{dial_checks::DialChecks, link_checks::LinkChecks},
     net::{connections::Connections, tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::artifacts::ArtifactStore,
     store::{ProgressNote, Store},
@@ -40,6 +40,7 @@ pub(crate) struct SwarmHost {
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) dial_checks: Arc<DialChecks>,
+    pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) policies: Arc<GroupPolicies>,
     /// Carries what is stored in the background.
     pub(crate) tasks: TaskTracker,
@@ -136,7 +137,9 @@ impl Host for SwarmHost {
         }
     }
     fn received(&self, _: OrderId, _: MachineId, _: u64) {}
-    fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
+    fn sent(&self, _: OrderId, _: MachineId, bytes: u64) {
+        self.link_checks.record_sent(bytes);
+    }
     fn background(&self, peer: MachineId) -> Background {
         let assigned = self.registry.get(peer).map(|row| row.assigned).unwrap_or_default();
         self.policies.of(&assigned).background

@@ -180,6 +180,19 @@ impl VirtualNetwork {
         let state = if is_plugged { "master switch" } else { "nomaster" };
         self.switch.ip(&format!("link set port{host} {state}"));
     }
+    /// Limits what a computer's cable carries in each direction (Mbit/s).
+    ///
+    /// # Panics
+    /// When the kernel cannot shape links.
+    pub fn limit(&self, host: usize, megabits: u32) {
+        let inner = (&self.hosts[host].namespace, "eth0".to_owned());
+        for (namespace, device) in [inner, (&self.switch, format!("port{host}"))] {
+            let shaper = format!("qdisc replace dev {device} root tbf rate {megabits}mbit burst 16kb latency 50ms");
+            let mut tc = namespace.command("tc".as_ref());
+            let output = tc.env("PATH", path()).args(shaper.split_whitespace()).output().expect("nsenter can be run");
+            assert!(output.status.success(), "tc {shaper}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
     /// Drops every attempt of others to connect to a computer, like the firewall of many systems.
     ///
     /// # Panics

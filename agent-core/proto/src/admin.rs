@@ -5,8 +5,7 @@
 use crate::{
     Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, UnixSeconds,
     api::ByteSource,
-    assignments::is_false,
-    format::requests,
+    format::{is_false, requests},
     order::{Allowance, Spread, Window},
     schedule::Policy,
     signed::KeyRing,

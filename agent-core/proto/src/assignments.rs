@@ -1,6 +1,10 @@
 //! What administrators assign to machines: names, groups and tags; and the named sites. Messages of the admin API.
 
-use crate::{AddressRange, Digest, MachineId, admin::Selection, format::requests};
+use crate::{
+    AddressRange, Digest, MachineId,
+    admin::Selection,
+    format::{is_false, requests},
+};
 use serde::{Deserialize, Serialize};
 
 /// The tag of machines that only an explicit selection includes.
@@ -159,11 +163,6 @@ pub struct NamedSite {
     pub ranges: Vec<AddressRange>,
     /// The number of machines there, without revoked ones.
     pub machines: usize,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(crate) fn is_false(value: &bool) -> bool {
-    !value
 }
 
 requests! {

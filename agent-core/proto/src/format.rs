@@ -175,6 +175,12 @@ pub fn write<T: Format + Serialize>(value: &T) -> String {
     serde_json::to_string(&written).expect("documents and requests are JSON objects")
 }
 
+/// Returns whether a flag is not set, so that it is left out of the JSON text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

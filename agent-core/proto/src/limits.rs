@@ -41,6 +41,8 @@ pub const ENROL_BODY_BYTES: usize = 64 << 10;
 /// Largest body of any other request from a machine, in bytes. Agents split long lists of reports over several
 /// requests.
 pub const AGENT_BODY_BYTES: usize = 4 << 20;
+/// Size of the body that server and machine send each other to check the machine's link (rule P14).
+pub const LINK_CHECK_BYTES: usize = 128 << 10;
 /// Largest delivery of reports that an agent sends, in bytes of JSON; far below [`AGENT_BODY_BYTES`].
 pub const REPORTS_BYTES: usize = 1 << 20;
 /// Longest explanation of a failed order, with the output of the package manager (bytes).

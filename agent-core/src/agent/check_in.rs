@@ -165,6 +165,9 @@ impl CheckIns {
         if let Some(news) = reply.site_budget {
             self.agent.site_budget.set_notice(news.notice);
         }
+        if reply.check_link {
+            self.agent.start_link_check();
+        }
         if let Some(node) = self.agent.node.get() {
             reply.places.iter().for_each(|order| node.input(OrderInput::PlaceFree(*order)));
         }

@@ -5,6 +5,7 @@ mod certificate_renewal;
 pub(crate) mod check_in;
 mod gates;
 mod host;
+mod link_check;
 mod on_demand;
 pub(crate) mod order_end;
 mod order_stages;
@@ -36,6 +37,7 @@ use banyan_wire::{
 };
 use certificate_renewal::CertificateRenewal;
 use gates::Gates;
+use link_check::LastLinkCheck;
 use peer_tls::PeerTls;
 use rcgen::KeyPair;
 use site_budget::SiteBudget;
@@ -111,6 +113,7 @@ pub(crate) struct Agent {
     renewal: CertificateRenewal,
     gates: Gates,
     site_budget: SiteBudget,
+    last_link_check: LastLinkCheck,
     /// Manual install.
     pub(crate) sideload: Arc<Sideload>,
     node: NodeSlot,
@@ -179,6 +182,7 @@ impl Agent {
             tls,
             renewal,
             site_budget,
+            last_link_check: LastLinkCheck::default(),
             sideload,
             node,
         })

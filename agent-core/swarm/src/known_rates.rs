@@ -14,13 +14,12 @@ const SAME_LINK: u64 = 2;
 /// What a check shows is wrong by less than this factor.
 const CHECK_ERROR: f64 = 1.4;
 
-/// Records what a check of a link has shown (bytes of content a second). It counts until a transfer shows more.
-pub fn record_check(known: &mut KnownRates, down: Option<u64>, up: Option<u64>, now: UnixSeconds) {
-    for (known, checked) in [(&mut known.down, down), (&mut known.up, up)] {
+/// Records what a check of a link has shown. It counts until a transfer shows more.
+pub fn record_check(known: &mut KnownRates, checked: &LinkRates, now: UnixSeconds) {
+    for (known, checked) in [(&mut known.down, checked.down), (&mut known.up, checked.up)] {
         let is_open = current(*known, now).is_none_or(|rate| rate.is_rough);
-        if let Some(rate) = checked.map(|rate| rate.min(MOST)).filter(|_| is_open) {
-            let rate = MeasuredRate { at_least: rate, at_most: Some(rate), is_rough: true };
-            *known = Some(KnownRate { rate, measured: now });
+        if let Some(rate) = checked.filter(|_| is_open) {
+            *known = Some(KnownRate { rate: MeasuredRate { is_rough: true, ..bounded(rate) }, measured: now });
         }
     }
 }
@@ -134,15 +133,16 @@ mod tests {
         let now = UnixSeconds(DAY);
         let rates = |known: KnownRates| (known.down.map(|down| down.rate), known.up.map(|up| up.rate));
         let checked = |at: u64| Some(MeasuredRate { at_least: at, at_most: Some(at), is_rough: true });
-        record_check(&mut known, Some(50), None, now);
-        record_check(&mut known, Some(40), Some(60), now);
+        let check = |known: &mut KnownRates, down, up, at| record_check(known, &LinkRates { down, up }, at);
+        check(&mut known, checked(50), None, now);
+        check(&mut known, checked(40), checked(60), now);
         assert_eq!(rates(known), (checked(40), checked(60)));
         combine(&mut known, &LinkRates { down: Some(rate(30, None)), up: None }, now);
         assert_eq!(known.down.unwrap().rate, MeasuredRate { at_least: 30, at_most: Some(40), is_rough: true });
         combine(&mut known, &LinkRates { down: Some(rate(90, None)), up: None }, now);
-        record_check(&mut known, Some(40), Some(70), now);
+        check(&mut known, checked(40), checked(70), now);
         assert_eq!(rates(known), (Some(rate(90, None)), checked(70)), "a transfer shows more than a check");
-        record_check(&mut known, Some(40), None, UnixSeconds(100 * DAY));
+        check(&mut known, checked(40), None, UnixSeconds(100 * DAY));
         assert_eq!(rates(known), (checked(40), checked(70)), "what a transfer showed is too old");
     }
 }

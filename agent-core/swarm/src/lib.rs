@@ -6,7 +6,7 @@
 //! ([`SwarmState::handle`]), carries out the resulting actions ([`SwarmState::poll_action`]), and wakes it at the
 //! requested time ([`SwarmState::next_wake`]). The agent and the server run the same code; the server heads every list,
 //! holds all content and never pulls. What the server alone decides is here too, so that the simulated swarm runs it:
-//! [`planner`], [`known_rates`], [`flow_advisor`], [`source_advisor`] and [`permit_limit`]. `STATE.md` lists the
+//! [`planner`], [`known_rates`], [`link_check`], [`flow_advisor`], [`source_advisor`] and [`permit_limit`]. `STATE.md` lists the
 //! invariants of every state and the code that may change it.
 
 mod admission_control;
@@ -19,6 +19,7 @@ mod inspect;
 mod invariants;
 pub mod io;
 pub mod known_rates;
+pub mod link_check;
 pub mod link_meter;
 mod order;
 mod order_state;

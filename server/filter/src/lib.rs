@@ -8,6 +8,7 @@
 //! `field` says what can be asked, `token` and `parse` read the text, `evaluate` answers for one machine, and `text`
 //! writes a filter in one standard form.
 
+mod error;
 mod evaluate;
 mod field;
 mod parse;
@@ -18,8 +19,9 @@ mod token;
 mod value;
 mod version;
 
+pub use error::FilterError;
 pub use evaluate::{Machine, Rate, Truth};
-pub use parse::{CheckText, FilterError};
+pub use parse::CheckText;
 
 use field::Field;
 use value::Value;

@@ -2,42 +2,12 @@
 
 use crate::{
     Comparison, Filter, MOST_BYTES, MOST_COMPARISONS, MOST_DEPTH, Node, Operator,
+    error::FilterError,
     field::{FIELDS, Field, Kind, VERSION},
     token::{Token, What, split},
     value::Value,
 };
 use std::str::FromStr;
-
-/// What is wrong with a filter, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("at byte {at}: {what}")]
-pub struct FilterError {
-    at: usize,
-    what: String,
-}
-
-impl FilterError {
-    pub(crate) fn new(at: usize, what: impl Into<String>) -> Self {
-        Self { at, what: what.into() }
-    }
-    /// Returns the byte of the text at which it is.
-    #[must_use]
-    pub fn at(&self) -> usize {
-        self.at
-    }
-    /// Says what is wrong, without the place.
-    #[must_use]
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-    /// Shows the filter with a mark below the place, and what is wrong.
-    #[must_use]
-    pub fn explain(&self, filter: &str) -> String {
-        let before = filter.get(..self.at).unwrap_or(filter);
-        let line = filter.replace(char::is_control, " ");
-        format!("{line}\n{}^ {}", " ".repeat(before.chars().count()), self.what)
-    }
-}
 
 impl FromStr for Filter {
     type Err = FilterError;
@@ -237,7 +207,7 @@ impl<'a> Parser<'a> {
             return Err(FilterError::new(token.at, "an empty text matches nothing; ask known(FIELD) instead"));
         }
         let value = Value::read(kind, &text, is_quoted);
-        let value = value.filter(|_| !(operator.is_order() && !kind.has_order())).ok_or_else(|| {
+        let value = value.filter(|_| !operator.is_order() || kind.has_order()).ok_or_else(|| {
             FilterError::new(token.at, format!("{} is not {}", token.what.describe(), kind.example()))
         })?;
         if let Value::Text(_) = &value {

@@ -1,6 +1,6 @@
 //! Splits the text of a filter into words, quoted text and signs.
 
-use crate::FilterError;
+use crate::error::FilterError;
 
 /// A part of the text, and the byte where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -64,7 +64,7 @@ fn read_subnet(text: &str) -> Option<Value> {
 
 /// Returns an address with all bits behind the prefix set to zero.
 pub(crate) fn mask(ip: IpAddr, prefix: u8) -> IpAddr {
-    let keep = |bits: u32| bits.checked_sub(u32::from(prefix)).unwrap_or_default();
+    let keep = |bits: u32| bits.saturating_sub(u32::from(prefix));
     match ip {
         IpAddr::V4(ip) => IpAddr::from(
             (ip.to_bits().checked_shr(keep(32)).unwrap_or(0)).checked_shl(keep(32)).unwrap_or(0).to_be_bytes(),
@@ -76,7 +76,7 @@ pub(crate) fn mask(ip: IpAddr, prefix: u8) -> IpAddr {
 }
 
 fn write_number(f: &mut fmt::Formatter<'_>, number: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let unit = units.iter().find(|(_, factor)| number % factor == 0 && number >= *factor).or(units.last());
+    let unit = units.iter().find(|(_, factor)| number.is_multiple_of(*factor) && number >= *factor).or(units.last());
     unit.map_or(Ok(()), |(unit, factor)| write!(f, "{}{unit}", number / factor))
 }
 

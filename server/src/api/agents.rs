@@ -1,20 +1,20 @@
 //! The machines' API (`/v1`).
 
-use super::extract::{AnyCaller, JsonBody, Machine, PathParams, RenewingMachine};
+use super::extract::{AnyCaller, JsonBody, Machine, PathParams, QueryParams, RenewingMachine};
 use crate::{refusal::Refusal, server::Server};
 use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, State},
+    Json, RequestExt as _, Router,
+    extract::{DefaultBodyLimit, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use banyan_proto::{
     OrderId, Reason,
     api::{
         Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, FlowsReply, FlowsRequest, Help,
-        InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
-        RenewRequest, Reports, Roots, SourcesReply, SourcesRequest,
+        InstallPermitReply, InstallPermitRequest, LinkCheckReading, PackageRequest, ReceiptReply, ReceiptRequest,
+        RenewReply, RenewRequest, Reports, Roots, SourcesReply, SourcesRequest,
     },
     limits,
     peer::Metadata,
@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/v1/orders/{id}/help", get(help))
         .route("/v1/sources", post(sources))
         .route("/v1/flows", post(flows))
+        .route("/v1/link-check", get(begin_link_check).post(finish_link_check))
         .route("/v1/site-share", post(site_share))
         .route("/v1/packages", post(sideload))
         .route("/v1/catalogue", get(catalogue).post(order_from_catalogue))
@@ -127,6 +128,25 @@ async fn flows(
     // The answer waits, and must not keep the machine from other work meanwhile.
     drop(machine.work);
     server.flows.answer(machine.id, &request).await.map(Json)
+}
+
+async fn begin_link_check(State(server): ServerState, machine: Machine) -> Response {
+    // The answer waits for the checks of other machines, and must not keep the machine from other work meanwhile.
+    drop(machine.work);
+    match server.link_checks.begin(machine.id).await {
+        Some(bytes) => ([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+async fn finish_link_check(
+    State(server): ServerState,
+    machine: Machine,
+    QueryParams(reading): QueryParams<LinkCheckReading>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    server.link_checks.finish(machine.id, reading, request.with_limited_body().into_body()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn site_share(

@@ -192,7 +192,7 @@ impl Facts {
 }
 
 /// Returns a rate in bits a second.
-fn bits(MeasuredRate { at_least, at_most }: MeasuredRate) -> Rate {
+fn bits(MeasuredRate { at_least, at_most, .. }: MeasuredRate) -> Rate {
     Rate { at_least: at_least.saturating_mul(8), at_most: at_most.map(|most| most.saturating_mul(8)) }
 }
 

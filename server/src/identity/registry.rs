@@ -7,7 +7,7 @@ use crate::{
     store::{Assigned, DialledFrom, KnownReach, MachineRow},
 };
 use banyan_proto::{
-    Address, AddressHint, LinkRates, MachineId, Reach, Reason, Signed, SigningKey, UnixSeconds, limits,
+    Address, AddressHint, KnownRates, LinkRates, MachineId, Reach, Reason, Signed, SigningKey, UnixSeconds, limits,
 };
 use banyan_swarm::{known_rates, planner::Site};
 use std::{
@@ -175,6 +175,21 @@ impl Registry {
         let machine = machines.get_mut(&id)?;
         known_rates::combine(&mut machine.row.rates, measured, now);
         Some(machine.row.clone())
+    }
+    /// Records what a check of the machine's link has shown. Returns the row to store.
+    pub(crate) fn record_link_check(&self, id: MachineId, checked: &LinkRates, now: UnixSeconds) -> Option<MachineRow> {
+        let mut machines = self.write();
+        let machine = machines.get_mut(&id)?;
+        known_rates::record_check(&mut machine.row.rates, checked, now);
+        Some(machine.row.clone())
+    }
+    /// Returns whether nothing is known of one direction of the machine's link.
+    pub(crate) fn needs_link_check(&self, id: MachineId, now: UnixSeconds) -> bool {
+        let is_unknown = |known| known_rates::current(known, now).is_none();
+        self.read().get(&id).is_some_and(|machine| {
+            let KnownRates { down, up } = machine.row.rates;
+            is_unknown(down) || is_unknown(up)
+        })
     }
     pub(crate) fn server_id(&self) -> MachineId {
         self.server_id

@@ -11,7 +11,8 @@ use crate::{
         secrets::Secrets,
     },
     machines::{
-        dial_checks::DialChecks, permit_queue::PermitQueue, row_writer::MachineRowWriter, site_budgets::SiteBudgets,
+        dial_checks::DialChecks, link_checks::LinkChecks, permit_queue::PermitQueue, row_writer::MachineRowWriter,
+        site_budgets::SiteBudgets,
     },
     net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
@@ -49,6 +50,7 @@ pub(crate) struct CheckIns {
     pub(crate) permit_queue: Arc<PermitQueue>,
     pub(crate) row_writer: Arc<MachineRowWriter>,
     pub(crate) dial_checks: Arc<DialChecks>,
+    pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) site_budgets: Arc<SiteBudgets>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
@@ -113,6 +115,7 @@ impl CheckIns {
                     server_addresses: lacks_addresses.then(|| self.registry.server_addresses()),
                     places: self.permit_queue.take_invitations(machine),
                     undelivered: self.wake_ups.take_undelivered(machine),
+                    check_link: self.link_checks.is_due(machine),
                 });
             }
             tokio::select! {

@@ -7,6 +7,7 @@ mod delivery_path;
 pub(crate) mod dial_checks;
 pub(crate) mod flows;
 pub(crate) mod install_permits;
+pub(crate) mod link_checks;
 pub(crate) mod monitor;
 pub(crate) mod permit_queue;
 mod progress;

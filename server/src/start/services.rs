@@ -22,8 +22,9 @@ use crate::{
     long_work::LongWork,
     machines::{
         accused_edges::AccusedEdges, assignments::Assignments, check_in::CheckIns, dial_checks::DialChecks,
-        flows::Flows, install_permits::InstallPermits, monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts,
-        reports::Reports, row_writer::MachineRowWriter, site_budgets::SiteBudgets, sources::Sources,
+        flows::Flows, install_permits::InstallPermits, link_checks::LinkChecks, monitor::Monitor,
+        permit_queue::PermitQueue, receipts::Receipts, reports::Reports, row_writer::MachineRowWriter,
+        site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         accept::Acceptor,
@@ -158,6 +159,8 @@ impl Services {
             tasks.clone(),
             stop.clone(),
         ));
+        let link_checks =
+            Arc::new(LinkChecks::new(Arc::clone(&registry), Arc::clone(&row_writer), tasks.clone(), stop.clone()));
         let quotas = Arc::new(MachineQuotas::default());
         let revocation_list = Arc::new(RevocationList {
             server,
@@ -320,6 +323,7 @@ impl Services {
             permit_queue: Arc::clone(&permit_queue),
             row_writer: Arc::clone(&row_writer),
             dial_checks: Arc::clone(&dial_checks),
+            link_checks: Arc::clone(&link_checks),
             site_budgets: Arc::clone(&site_budgets),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
@@ -394,6 +398,7 @@ impl Services {
             connections: connections.clone(),
             wake_ups,
             dial_checks,
+            link_checks: Arc::clone(&link_checks),
             policies: Arc::clone(&policies),
             tasks: tasks.clone(),
         });
@@ -430,6 +435,7 @@ impl Services {
             sources,
             flows,
             site_budgets,
+            link_checks,
             suspicions,
         });
         Ok(Self { server, acceptor, revocation_list, monitor, row_writer, orders, swarm_host, node, stop, tasks })

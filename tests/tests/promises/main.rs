@@ -20,6 +20,7 @@ mod interrupted_publish_continues;
 mod killed_agent_resumes;
 mod killed_server_resumes;
 mod kind_of_a_package_stays;
+mod links_are_checked_first;
 mod local_user_rights;
 mod lost_enrolment_answer;
 mod lost_install_root;

@@ -9,7 +9,10 @@ use crate::lab::{
     test_files::TestFile,
 };
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -23,6 +26,9 @@ pub(crate) const AGENT_PORT: u16 = 7400;
 
 /// Free disk space that a machine keeps by default (bytes). It is never written, so it needs no memory.
 const FREE_DISK_BYTES: u64 = 1 << 30;
+
+/// How long to wait for the check of all links.
+const LINK_CHECKS: Duration = Duration::from_secs(40);
 
 /// Time limit of an administrator's command (seconds).
 const COMMAND_SECONDS: u64 = 120;
@@ -106,6 +112,7 @@ impl<'a> BanyanNetwork<'a> {
             banyan.agents.push(agent);
         }
         banyan.wait_until_online()?;
+        banyan.wait_for_link_checks()?;
         Ok(banyan)
     }
 
@@ -117,6 +124,19 @@ impl<'a> BanyanNetwork<'a> {
             let machines: Vec<Listed> = self.query(&["machines", "--json"])?;
             Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
         })
+    }
+
+    /// Waits until the machines have checked their links, as they have before a deployment in practice. Prints a line if
+    /// some take too long, such as those of an earlier version.
+    fn wait_for_link_checks(&mut self) -> Result<()> {
+        let done = wait_for("the machines to check their links", LINK_CHECKS, || {
+            self.check_running()?;
+            let machines: Vec<Listed> = self.query(&["machines", "--json"])?;
+            Ok(machines.iter().all(|machine| machine.rates.down.is_some() && machine.rates.up.is_some()).then_some(()))
+        });
+        self.check_running()?;
+        done.unwrap_or_else(|error| println!("{error:#}; deploying all the same"));
+        Ok(())
     }
 
     /// Starts the agent of this machine, with a join code the first time.
@@ -288,4 +308,13 @@ fn log_chunks(lab: &LabEnvironment, command: &mut Command) {
 #[derive(Deserialize)]
 struct Listed {
     online: bool,
+    #[serde(default)]
+    rates: MeasuredDirections,
+}
+
+/// The directions of a link of which something is known.
+#[derive(Default, Deserialize)]
+struct MeasuredDirections {
+    down: Option<IgnoredAny>,
+    up: Option<IgnoredAny>,
 }

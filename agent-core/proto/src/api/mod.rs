@@ -163,6 +163,24 @@ pub struct CheckInReply {
     /// help at once (rule L8). Only a hint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<OrderId>,
+    /// Whether the server knows nothing of the machine's link, so that the machine should check it: it fetches
+    /// `GET /v1/link-check`, and sends as much with `POST /v1/link-check` (rule P14).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check_link: bool,
+}
+
+/// What a machine says of its link when it has received `GET /v1/link-check`: the parameters of `POST /v1/link-check`.
+/// All rates are bytes of content a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCheckReading {
+    /// The rate at which the link receives.
+    pub at_least: u64,
+    /// The most that it receives; `None`: it is not slow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+    /// The most that the machine sends by its owner's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_limit: Option<u64>,
 }
 
 /// What a machine must know about the budget of its site. It is not signed: it comes over the connection with the server,

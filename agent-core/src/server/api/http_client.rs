@@ -13,7 +13,7 @@ use reqwest::{
 };
 use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -102,6 +102,30 @@ pub(super) async fn receive_bytes(
         servers.record_failure();
     }
     received
+}
+
+/// Sends a request and tells `arrived` how many bytes each part of its answer has, until it breaks or has all. Returns
+/// whether there were any.
+pub(super) async fn receive_parts(
+    servers: &ServerAddresses,
+    request: reqwest::RequestBuilder,
+    mut arrived: impl FnMut(usize) -> ControlFlow<()>,
+) -> Result<bool, CallError> {
+    let failed = |error: reqwest::Error| CallError::from_transport(servers, &error);
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    if !status.is_success() {
+        let body = response.bytes().await.map_err(failed)?;
+        return Err(to_call_error(servers, status.as_u16(), &body));
+    }
+    let mut received = 0;
+    while let Some(part) = response.chunk().await.map_err(failed)? {
+        received += part.len();
+        if arrived(part.len()).is_break() {
+            break;
+        }
+    }
+    Ok(received > 0)
 }
 
 async fn receive_response(servers: &ServerAddresses, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {

@@ -12,19 +12,21 @@ use banyan_proto::{
     ALPN_HTTP, Format, OrderId,
     api::{
         Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, FlowsReply, FlowsRequest, Help,
-        InstallPermitReply, InstallPermitRequest, PackageRequest, RenewReply, RenewRequest, Report, Reports, Roots,
-        SourcesReply, SourcesRequest,
+        InstallPermitReply, InstallPermitRequest, LinkCheckReading, PackageRequest, RenewReply, RenewRequest, Report,
+        Reports, Roots, SourcesReply, SourcesRequest,
     },
     join::JoinCode,
+    limits,
     peer::Metadata,
     site_budget::{SiteShareReply, SiteShareRequest},
 };
 use banyan_wire::{socket::Keepalive, tls};
-use http_client::{ClientSession, client, receive_bytes, receive_json, url, with_body};
+use http_client::{ClientSession, client, receive_bytes, receive_json, receive_parts, url, with_body};
 use reqwest::Method;
 use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    ops::ControlFlow,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
@@ -191,6 +193,23 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn flows(&self, request: &FlowsRequest) -> Result<FlowsReply, CallError> {
         self.post("flows", request, ANSWER_TIMEOUT).await
+    }
+    /// Receives the bytes that check this machine's link, and tells `arrived` of each part, until it breaks. Returns whether
+    /// there were any: the server may have nothing to check now.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn receive_link_check(&self, arrived: impl FnMut(usize) -> ControlFlow<()>) -> Result<bool, CallError> {
+        let request = self.request(Method::GET, "link-check").timeout(ANSWER_TIMEOUT);
+        receive_parts(&self.addresses, request, arrived).await
+    }
+    /// Sends the bytes that check this machine's link, with what it received.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send_link_check(&self, reading: &LinkCheckReading) -> Result<(), CallError> {
+        let request = self.request(Method::POST, "link-check").query(reading).body(vec![0; limits::LINK_CHECK_BYTES]);
+        receive_bytes(&self.addresses, request.timeout(ANSWER_TIMEOUT)).await.map(drop)
     }
     /// Asks for a share of the site's budget.
     ///

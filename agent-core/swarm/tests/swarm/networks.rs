@@ -8,7 +8,7 @@ use crate::{
     simulated_host::Dice,
     simulated_network::{Fault, Plan, SiteLink, World},
 };
-use banyan_proto::{Address, Artifact, KnownRate, KnownRates, MeasuredRate, Reach, UnixSeconds};
+use banyan_proto::{Address, Artifact, KnownRate, KnownRates, LinkRates, MeasuredRate, Reach, UnixSeconds};
 use banyan_swarm::{
     known_rates,
     planner::{self, Candidate, Site},
@@ -149,10 +149,11 @@ impl Network {
             let mut check = |link: f64, server: f64| {
                 let noise = 0.85 + 0.25 * dice.roll(1 << 20) as f64 / f64::from(1 << 20);
                 let seen = link.min(server).min(self.site_rate) * noise;
-                (seen < most).then_some((seen * CHUNK_BYTES as f64) as u64)
+                let rate = (seen.min(most) * CHUNK_BYTES as f64) as u64;
+                Some(MeasuredRate { at_least: rate, at_most: (seen < most).then_some(rate), is_rough: true })
             };
             let (down, up) = (check(self.down[n], self.up[0]), check(self.up[n], self.down[0]));
-            known_rates::record_check(&mut self.known[n], down, up, NOW);
+            known_rates::record_check(&mut self.known[n], &LinkRates { down, up }, NOW);
         }
     }
     /// Tells the server the exact rates of every link.

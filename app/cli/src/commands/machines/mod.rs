@@ -342,7 +342,8 @@ fn describe_rate(known: Option<KnownRate>, now: UnixSeconds) -> String {
     };
     let age = format_age(now.0.saturating_sub(measured.0));
     if is_rough {
-        return format!("about {}/s, checked {age}", format_size(at_least));
+        let precision = if at_most.is_some() { "about" } else { "at least" };
+        return format!("{precision} {}/s, checked {age}", format_size(at_least));
     }
     let rate = match at_most {
         Some(most) if most <= at_least => format!("{}/s", format_size(most)),
