@@ -4,30 +4,44 @@ use super::Agent;
 use banyan_proto::{api::LinkCheckReading, schedule::Gate};
 use banyan_schedule::{decide, effective_rates};
 use banyan_swarm::link_check::{LONGEST, LinkCheck};
+use banyan_wire::lock::lock;
 use std::{
     ops::ControlFlow,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 use tracing::debug;
 
 /// A check that was interrupted is repeated after this time.
 const RETRY: Duration = Duration::from_secs(3600);
+/// The pauses before a machine looks again whether it may check its link now. An agent that has just started does not know
+/// yet what users and sensors allow. Later, the next check-in repeats the request.
+const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
 
 /// When the last check began that used the link.
 pub(super) type LastLinkCheck = Mutex<Option<Instant>>;
 
 impl Agent {
-    /// Starts a check, unless this machine may not transfer now or has just done one.
+    /// Starts a check as soon as this machine may transfer, unless it has just done one.
     pub(super) fn start_link_check(&self) {
-        let mut last = banyan_wire::lock::lock(&self.last_link_check);
-        let Some(agent) = self.this.upgrade() else { return };
-        if last.is_some_and(|last| last.elapsed() < RETRY) || !self.may_check_link() {
+        let mut last = lock(&self.last_link_check);
+        if last.is_some_and(|last| last.elapsed() < RETRY) {
             return;
         }
         *last = Some(Instant::now());
-        drop(last);
-        tokio::spawn(async move { agent.check_link().await });
+        let this = self.this.clone();
+        tokio::spawn(async move {
+            for pause in PAUSES {
+                tokio::time::sleep(pause).await;
+                let Some(agent) = this.upgrade() else { return };
+                if agent.may_check_link() && agent.check_link().await {
+                    return;
+                }
+            }
+            if let Some(agent) = this.upgrade() {
+                *lock(&agent.last_link_check) = None;
+            }
+        });
     }
     /// Returns whether nothing else uses the link, and neither user nor administrator forbids it.
     fn may_check_link(&self) -> bool {
@@ -38,7 +52,8 @@ impl Agent {
         let has_budget = self.site_budget.notice_number() > 0;
         is_open(&verdict.receive) && is_open(&verdict.forward) && !has_budget && !schedule.has_work(&self.orders)
     }
-    async fn check_link(self: Arc<Self>) {
+    /// Checks the link. Returns whether it was used, so that there is no hurry to try again.
+    async fn check_link(&self) -> bool {
         let (mut begun, mut check) = (None, LinkCheck::default());
         let api = &self.server.api;
         let receiving = api.receive_link_check(|bytes| {
@@ -49,15 +64,15 @@ impl Agent {
         // Most of this time is for other machines, whose turn it is.
         let received = tokio::time::timeout(4 * LONGEST, receiving).await;
         if matches!(received, Ok(Ok(false))) {
-            *banyan_wire::lock::lock(&self.last_link_check) = None;
-            return;
+            return false;
         }
-        let Some(down) = begun.and_then(|begun| check.rate(begun.elapsed())) else { return };
+        let Some(down) = begun.and_then(|begun| check.rate(begun.elapsed())) else { return true };
         let inputs = self.gates.schedule.inputs();
         let (download, upload_limit) = effective_rates(inputs.choice.as_ref(), &inputs.policy);
         let at_most = down.at_most.into_iter().chain(download).min();
         let at_least = down.at_least.min(at_most.unwrap_or(u64::MAX));
         let sent = api.send_link_check(&LinkCheckReading { at_least, at_most, upload_limit }).await;
         debug!(?down, ?sent, "checked this machine's link");
+        true
     }
 }
