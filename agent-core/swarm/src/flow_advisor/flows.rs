@@ -3,7 +3,7 @@
 use super::FlowReading;
 use crate::{
     io::Now,
-    planner::{Candidate, UsualRates, is_about_usual},
+    planner::{Candidate, Usual},
 };
 use banyan_proto::{AddresseeList, MachineId, MeasuredRate, Reach};
 use std::{collections::HashMap, time::Duration};
@@ -56,13 +56,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins with what was measured before. A rough measurement counts only if it differs from the usual rate.
-    fn new(rate: Option<MeasuredRate>, usual: u64) -> Self {
-        let Some(rate) = rate else { return Self::default() };
-        if is_about_usual(rate, usual) {
-            return Self { was_known: true, ..Self::default() };
-        }
-        let MeasuredRate { at_least, at_most, .. } = rate;
+    /// Begins with what was measured before.
+    fn new(measured: Option<MeasuredRate>, usual: Usual) -> Self {
+        let Some(measured) = measured else { return Self::default() };
+        let MeasuredRate { at_least, at_most, .. } = usual.believed(measured);
         let (at_least, at_most) = (at_least as f64, at_most.map(|most| most as f64));
         Self { at_least, at_most, was_known: true, ..Self::default() }
     }
@@ -232,11 +229,11 @@ impl OrderFlows {
     ) -> Self {
         let stripes = lists.len();
         let stripe = bytes / stripes.max(1) as f64;
-        let usual = UsualRates::of(candidates);
+        let (usual_down, usual_up) = Usual::of(candidates);
         let node = |id, down, up, left| Node {
             id,
-            down: Link::new(down, usual.down),
-            up: Link::new(up, usual.up),
+            down: Link::new(down, usual_down),
+            up: Link::new(up, usual_up),
             online: true,
             forwards: true,
             dialable: true,

@@ -45,13 +45,13 @@ impl Round<'_> {
         if flow.left < SHORT * flow.rate {
             return false;
         }
-        let is_lasting = flow.is_low_for(now, LASTING);
         if self.has_slow_source(id, enough) {
             return true;
         }
         if self.gets_more_soon(id) {
             return false;
         }
+        let is_lasting = flow.is_low_for(now, LASTING);
         if !flow.waited || !flow.is_settled(now) || flow.rate >= enough || !(is_lasting || flow.rate < 0.5 * enough) {
             return false;
         }

@@ -106,7 +106,9 @@ impl Round<'_> {
         let spare = self.spare(source);
         let rate = spare.min(self.flows.path_rate(above)).min(demand.need);
         let planned = self.planned[source] + flow.left;
-        let most = if demand.is_relief || demand.must_be_safe { USUAL_COPIES } else { MOST_COPIES };
+        let has_others = self.candidates.get(id.stripe).is_some_and(|others| others.len() > 1);
+        let is_temporary = !demand.is_relief && !demand.must_be_safe && has_others;
+        let most = if is_temporary { MOST_COPIES } else { USUAL_COPIES };
         let is_overloaded = source != SERVER && planned > most * self.flows.size;
         let is_guess = demand.must_be_safe && !self.is_safe(id, source);
         let is_poor = theirs.is_poor_for(self.flows.now, POOR_TIME);

@@ -158,3 +158,26 @@ fn a_machine_that_claims_a_high_rate_moves_nobody() {
     });
     assert!(moves.len() <= 4, "{moves:?}");
 }
+
+#[test]
+fn a_receiver_leaves_a_source_with_three_for_one_that_is_done() {
+    let mut order = Order::new(15);
+    let inner = order.children(order.children(0)[0]);
+    let [done, full] = inner[..] else { panic!("{inner:?}") };
+    let leaf = order.children(order.children(done)[0])[0];
+    order.sources[usize::from(leaf)] = full;
+    let flow = |order: &Order, n: u8| {
+        let source = order.sources[usize::from(n)];
+        let rate = if source == full { 2.0 * USUAL / order.children(full).len() as f64 } else { USUAL };
+        (rate, source == full)
+    };
+    order.run(1, flow);
+    let mut below = vec![done];
+    while let Some(n) = below.pop() {
+        below.extend(order.children(n));
+        order.advisor.record_complete(id(n), 0);
+    }
+    let moves = order.run(6, flow);
+    assert_eq!(order.children(full).len(), 2, "{moves:?}");
+    assert_eq!(moves.len(), 1, "the others get enough then: {moves:?}");
+}

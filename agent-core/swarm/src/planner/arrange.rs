@@ -8,12 +8,13 @@
 //! within the block, and feeds what hangs below.
 //!
 //! Machines that do not forward, or not at the rate at which they can receive, are leaves in both trees wherever a
-//! faster machine has upload to spare.
+//! faster machine has upload to spare. If that is too little, some machines send more than a copy (`balance`).
 //!
 //! Of a machine and its child, one can dial the other (`fill`). Machines that cannot be dialled and for which there is no
 //! such place are leaves, too.
 
 use super::{
+    balance::{Fastest, mixed_pair},
     fill::{Gates, Order, fill, without_surplus},
     positions::{Child, Placed, Positions},
 };
@@ -69,11 +70,13 @@ pub(super) struct Outside<'a> {
     pub(super) up: u64,
     /// The number of positions to keep free in each tree.
     pub(super) exits: &'a [usize],
+    /// Whether the sender can feed another member, if no other suits.
+    pub(super) has_second_entry: bool,
 }
 
 /// Arranges the members. `factor` is the ratio of the fastest to the slowest machine of a class.
 pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> Vec<Tree> {
-    let Outside { entries, up, exits } = outside;
+    let Outside { entries, up, exits, has_second_entry } = outside;
     let empty = Tree { children: vec![vec![]; members.len()], ..Tree::default() };
     let mut arrangement = Arrangement {
         members: members.to_vec(),
@@ -109,7 +112,7 @@ pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> 
     for (tree, gates) in gates.into_iter().enumerate() {
         gates.into_iter().for_each(|gate| arrangement.close(tree, gate));
     }
-    arrangement.place_rest(&others, exits);
+    arrangement.place_rest(&others, exits, has_second_entry);
     arrangement.trees
 }
 
@@ -143,68 +146,32 @@ impl Arrangement {
     fn pace(&self, member: usize) -> u64 {
         self.intake(member).min(self.members[member].up / u64::from(self.planned[member]))
     }
-    /// Picks members of the fastest class that send 1.5 copies, if there are members that receive as fast and send too
-    /// little. Three children get a third of the rate less, so the members with three children become a class of their
-    /// own, below the others, together with those that send too little.
-    fn balance(&mut self, forwarders: &mut [usize], others: &[usize], factor: f64, feeds: bool) {
-        let similar = self.similar(forwarders, factor, true);
-        let Some(rate) = forwarders[..similar].iter().map(|&member| self.pace(member)).min() else { return };
-        let slow = rate - rate / 3;
-        let is_short = |&&member: &&usize| {
-            self.members[member].online && self.intake(member) >= rate - rate / 4 && self.members[member].up < 2 * slow
-        };
-        let sends_one = |&&member: &&usize| self.members[member].up >= slow;
-        let leaves: usize = others
-            .iter()
-            .filter(|&&member| self.members[member].online && self.intake(member) >= rate - rate / 4)
-            .count();
-        let short: Vec<&usize> = forwarders[similar..].iter().filter(is_short).collect();
-        let needed =
-            2 * (leaves + short.len()) - short.iter().filter(|member| sends_one(member)).count().saturating_sub(1);
-        let beyond = |&member: &usize| (self.members[member].up / rate.max(1)).min(3) as usize - 2;
-        let spare: usize = forwarders[..similar].iter().map(beyond).sum();
-        let is_plain = forwarders.iter().chain(others).all(|&member| self.members[member].size <= 1);
-        let missing = needed.saturating_sub(spare);
-        let one_child = |&&member: &&usize| {
-            let Member { up, down, .. } = self.members[member];
-            (down / 2).min(up) as f64 * factor >= rate as f64
-        };
-        let is_dialable =
-            |&member: &usize| self.members[member].is_dialable && self.members[member].is_dialable_outside;
-        let feeds = feeds || similar + short.len() < forwarders.len();
-        let more = if feeds { short.len() } else { short.len().saturating_sub(2) };
-        if leaves == 0
-            && spare == 0
-            && !short.is_empty()
-            && more <= similar / 2
-            && is_plain
-            && self.trees.len() == 2
-            && short.iter().all(one_child)
-            && forwarders[..similar].iter().chain(short.iter().copied()).all(is_dialable)
-        {
-            let short: Vec<usize> = short.into_iter().copied().collect();
-            short.into_iter().for_each(|member| self.planned[member] = 1);
-            self.sort_forwarders(forwarders);
+    /// Decides who of the fastest class sends more or less than one copy, because others send too little.
+    fn balance(&mut self, forwarders: &mut [usize], others: &[usize], factor: f64, is_outlet: bool) {
+        if self.trees.len() < 2 {
             return;
         }
-        // The member that is left over in its class has two positions at the full rate, or three.
-        if missing <= 2 || !is_plain || self.trees.len() < 2 {
-            return;
-        }
-        let count = missing.saturating_sub(3).max(1);
-        if count + 2 > similar {
-            return;
-        }
-        for &member in &forwarders[similar - count..similar] {
-            self.planned[member] = 3;
+        let (class, slower) = forwarders.split_at(self.similar(forwarders, factor, true));
+        let Some(rate) = class.iter().map(|&member| self.pace(member)).min() else { return };
+        let least = (self.top(forwarders, true) as f64 / factor).ceil() as u64;
+        let fastest = Fastest { members: &self.members, class, slower, others, rate };
+        if let Some(ones) = fastest.with_one_child(least, is_outlet) {
+            ones.into_iter().for_each(|member| self.planned[member] = 1);
+        } else {
+            let first = class.len() - fastest.count_with_three();
+            class[first..].iter().for_each(|&member| self.planned[member] = 3);
         }
         self.sort_forwarders(forwarders);
     }
-    /// Returns how many of the fastest members form a class. The first class goes by the second fastest machine, so that
-    /// no machine heads both trees by what it claims. Members with three children are a class of their own.
-    fn similar(&self, forwarders: &[usize], factor: f64, is_first: bool) -> usize {
+    /// Returns the pace by which the fastest members form a class. The first class goes by the second fastest machine, so
+    /// that no machine heads both trees by what it claims.
+    fn top(&self, forwarders: &[usize], is_first: bool) -> u64 {
         let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
-        let top = top.map_or(0, |&member| self.pace(member)) as f64;
+        top.map_or(0, |&member| self.pace(member))
+    }
+    /// Returns how many of the fastest members form a class. Members with three children are a class of their own.
+    fn similar(&self, forwarders: &[usize], factor: f64, is_first: bool) -> usize {
+        let top = self.top(forwarders, is_first) as f64;
         let has_three = |member: usize| self.planned[member] == 3;
         let is_first = forwarders.first().is_some_and(|&member| has_three(member));
         let is_similar = |member: usize| self.pace(member) as f64 * factor >= top && has_three(member) == is_first;
@@ -262,7 +229,7 @@ impl Arrangement {
     fn block(&mut self, class: &[usize], gates: &[Vec<Gate>], rate: u64, feeds: bool) -> u64 {
         let gate_parents = gate_parents(gates);
         let sends_one: Vec<bool> = class.iter().map(|&member| self.planned[member] == 1).collect();
-        let mixed = if sends_one.contains(&true) { mixed_pair(&sends_one, feeds) } else { None };
+        let mixed = sends_one.contains(&true).then(|| mixed_pair(&sends_one, feeds)).flatten();
         let orders = mixed.unwrap_or_else(|| orders(class.len(), &gate_parents, feeds));
         let mut peers = vec![[0; 2]; class.len()];
         let mut parents = vec![[None; 2]; class.len()];
@@ -378,17 +345,38 @@ impl Arrangement {
             .add(member, Placed { forwards, online, is_dialable, up, receives, peers, rate, number, parents });
     }
     /// Adds those who are left: first those who receive now, then those who are offline and cost nothing.
-    fn place_rest(&mut self, others: &[usize], exits: &[usize]) {
+    fn place_rest(&mut self, others: &[usize], exits: &[usize], has_second_entry: bool) {
+        let mut below_sender = Vec::new();
         let (online, offline): (Vec<usize>, Vec<usize>) =
             others.iter().partition(|&&member| self.members[member].online);
         for member in online {
             let wanted = self.intake(member);
+            if has_second_entry && !self.members[member].is_dialable && !self.has_place_for_undialable() {
+                below_sender.push(member);
+                continue;
+            }
             let parents = self.open_gates(wanted, self.child(member)).into_iter().flatten().collect::<Vec<_>>();
             self.leaf(member, &parents);
+        }
+        for tree in 0..self.trees.len() {
+            self.hang_below_sender(tree, &below_sender);
         }
         for (tree, &exits) in exits.iter().enumerate() {
             let missing = exits - self.trees[tree].exits.len();
             self.hang_offline(tree, &offline, missing);
+        }
+    }
+    /// Returns whether, in each tree, a member that can be dialled sends less than 1.5 copies.
+    fn has_place_for_undialable(&mut self) -> bool {
+        (0..self.trees.len()).all(|tree| self.positions.has_light_sender(tree, Child::Undialable))
+    }
+    /// Hangs members that nobody can dial below the sender of the whole tree, and below each other: that sender serves
+    /// them all.
+    fn hang_below_sender(&mut self, tree: usize, members: &[usize]) {
+        let mut open = VecDeque::from([None]);
+        for &member in members {
+            self.link(tree, open.pop_front().flatten(), member);
+            open.extend([Some(member); 2]);
         }
     }
     /// Spreads those who are offline over the leaves, so that senders find out about them side by side. Keeps the exits
@@ -450,51 +438,4 @@ fn paired(len: usize, is_first: bool, feeds: bool) -> Vec<Order> {
         order
     };
     vec![tree(0), tree(1)]
-}
-
-/// Returns whether each member finds a position below one before it, and no position is left.
-fn is_whole_tree(order: &Order) -> bool {
-    let mut open = 1;
-    order.iter().all(|&(_, children)| {
-        let has_position = open > 0;
-        open += usize::from(children);
-        open = open.saturating_sub(1);
-        has_position
-    }) && open == 0
-}
-
-/// Returns the order in which a class fills both trees, if some of its members have one child over both trees. As many
-/// of the others as it takes have three; what hangs below these is near the leaves. Returns `None` if the numbers do not
-/// fit.
-fn mixed_pair(sends_one: &[bool], feeds: bool) -> Option<Vec<Order>> {
-    let all = || 0..sends_one.len();
-    let mut ones: [Vec<usize>; 2] = Default::default();
-    all().filter(|&at| sends_one[at]).enumerate().for_each(|(number, at)| ones[number % 2].push(at));
-    let mut twos: Vec<usize> = all().filter(|&at| !sends_one[at]).collect();
-    let left_over = if feeds { Some(twos.remove(twos.len().checked_sub(1)?.min(2))) } else { None };
-    let half = |parity: usize| -> Vec<usize> { twos.iter().copied().skip(parity).step_by(2).collect() };
-    // What the members with two children lack in each tree.
-    let edges = sends_one.len() - 1;
-    let halves = [half(0), half(1)];
-    let lacks = [0, 1].map(|tree| edges.saturating_sub(2 * halves[tree].len()));
-    let singles = [0, 1].map(|tree| lacks[tree].min(ones[tree].len()));
-    let extra = [0, 1].map(|tree| (lacks[tree] - singles[tree]).min(halves[1 - tree].len()));
-    let tree = |tree: usize| {
-        let (own, other) = (&halves[tree], &halves[1 - tree]);
-        // The last ones of each half have three children.
-        let plain = own.len() - extra[1 - tree].min(own.len());
-        let mut order: Vec<(usize, u8)> = own[..plain].iter().map(|&at| (at, 2)).collect();
-        order.extend(ones[tree][..singles[tree]].iter().map(|&at| (at, 1)));
-        order.extend(own[plain..].iter().map(|&at| (at, 2)));
-        let leaves = other.len() - extra[tree];
-        order.extend(other[leaves..].iter().map(|&at| (at, 1)));
-        order.extend(other[..leaves].iter().rev().map(|&at| (at, 0)));
-        order.extend(ones[tree][singles[tree]..].iter().chain(&ones[1 - tree]).map(|&at| (at, 0)));
-        if let Some(at) = left_over {
-            order.insert(order.len().min(3), (at, 0));
-        }
-        order
-    };
-    let orders = vec![tree(0), tree(1)];
-    orders.iter().all(is_whole_tree).then_some(orders)
 }

@@ -24,50 +24,43 @@ fn estimate(rate: MeasuredRate) -> u64 {
     rate.at_most.unwrap_or(rate.at_least)
 }
 
-/// What the links of an order usually carry, in bytes a second.
+/// What links usually carry in one direction: the median of all candidates, in bytes a second.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UsualRates {
-    pub(crate) down: u64,
-    pub(crate) up: u64,
-}
+pub(crate) struct Usual(u64);
 
-impl UsualRates {
-    /// Returns the medians of what is known.
-    pub(crate) fn of(candidates: &[Candidate]) -> Self {
-        let may_send = || candidates.iter().filter(|candidate| candidate.forwards);
+impl Usual {
+    /// Returns what is usual for receiving, and for sending.
+    pub(crate) fn of(candidates: &[Candidate]) -> (Self, Self) {
+        let senders = candidates.iter().filter(|candidate| candidate.forwards);
         let down = median(candidates.iter().filter_map(|candidate| candidate.down.map(estimate)));
-        let up = median(may_send().filter_map(|candidate| candidate.up.map(estimate)));
-        Self { down: down.or(up).unwrap_or(NOMINAL).max(1), up: up.or(down).unwrap_or(NOMINAL).max(1) }
+        let up = median(senders.filter_map(|candidate| candidate.up.map(estimate)));
+        let usual = |rate: Option<u64>| Self(rate.unwrap_or(NOMINAL).max(1));
+        (usual(down.or(up)), usual(up.or(down)))
     }
-}
-
-/// Returns whether a link is only known to carry about as much as usual.
-pub(crate) fn is_about_usual(rate: MeasuredRate, usual: u64) -> bool {
-    rate.is_rough && may_be_equal(estimate(rate), usual)
-}
-
-/// Returns what a measurement counts for. The median of all counts as far as the measurement does not contradict it.
-fn counted(rate: Option<MeasuredRate>, usual: u64) -> u64 {
-    let rate = rate.unwrap_or_default();
-    if is_about_usual(rate, usual) {
-        return usual;
+    /// Returns what counts of a measurement. A check shows nothing of a link that carries about as much as usual.
+    pub(crate) fn believed(self, measured: MeasuredRate) -> MeasuredRate {
+        let shows_nothing = measured.is_rough && may_be_equal(estimate(measured), self.0);
+        if shows_nothing { MeasuredRate::default() } else { measured }
     }
-    let MeasuredRate { at_least, at_most, .. } = rate;
-    usual.max(at_least).min(at_most.unwrap_or(u64::MAX)).min(usual.saturating_mul(MOST))
+    /// Returns the rate that a link counts for. The median counts as far as no measurement contradicts it.
+    fn counted(self, measured: Option<MeasuredRate>) -> u64 {
+        let MeasuredRate { at_least, at_most, .. } = measured.map(|rate| self.believed(rate)).unwrap_or_default();
+        self.0.max(at_least).min(at_most.unwrap_or(u64::MAX)).min(self.0.saturating_mul(MOST))
+    }
 }
 
 /// Returns the candidates as members. A machine that was not measured counts as the median.
 pub(super) fn members(candidates: &[Candidate]) -> Vec<Member> {
-    let usual = UsualRates::of(candidates);
+    let (usual_down, usual_up) = Usual::of(candidates);
     let member = |candidate: &Candidate| {
-        let up = counted(candidate.up, usual.up);
+        let up = usual_up.counted(candidate.up);
         Member {
-            down: counted(candidate.down, usual.down).max(2),
+            down: usual_down.counted(candidate.down).max(2),
             up: up.max(2),
             known: candidate.down.is_some() && candidate.up.is_some(),
             is_at_limit: candidate.down.is_some_and(|down| down.at_most.is_some() && !down.is_rough),
             online: candidate.online,
-            forwards: candidate.forwards && up >= usual.up / LEAST,
+            forwards: candidate.forwards && up >= usual_up.0 / LEAST,
             is_dialable: candidate.reach != Reach::Nobody,
             is_dialable_outside: candidate.reach == Reach::Everyone,
             size: usize::from(candidate.online),

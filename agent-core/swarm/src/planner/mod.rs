@@ -2,19 +2,20 @@
 //!
 //! Pure: takes names, sites, rates and who is online; returns lists, each headed by the server. It has these goals, in
 //! this order: each site is entered once; no machine waits for a slower one; no machine sends more than one copy, as
-//! long as all forward; machines known to be offline, and machines that do not forward, are leaves. Of a machine and its
-//! child, one can dial the other, as long as enough machines can be dialled.
+//! long as all send as much as they receive; machines known to be offline, and machines that do not forward, are leaves.
+//! Of a machine and its child, one can dial the other, as long as enough machines can be dialled.
 //!
 //! With one stripe the list is a plain binary tree whose inner nodes send two copies. With two stripes, each half of
 //! the artifact travels its own tree, and the machines change places between the trees. `arrange` does this for sites,
 //! and for the machines of each site.
 
 mod arrange;
+mod balance;
 mod capacity;
 mod fill;
 mod positions;
 
-pub(crate) use capacity::{UsualRates, is_about_usual};
+pub(crate) use capacity::Usual;
 
 use arrange::{Member, Outside, Tree, arrange};
 use banyan_proto::{
@@ -110,7 +111,7 @@ struct MachineTree {
 fn site_trees(sites: &[SiteMembers], up: u64, stripes: usize, factor: f64) -> Vec<MachineTree> {
     // With one stripe the server feeds two machines, like every other machine.
     let entries = if stripes > 1 { 1 } else { 2 };
-    let below_server = Outside { entries, up, exits: &vec![0; stripes] };
+    let below_server = Outside { entries, up, exits: &vec![0; stripes], has_second_entry: entries == 1 };
     let mut trees: Vec<MachineTree> = (0..stripes).map(|_| MachineTree::default()).collect();
     if let [only] = sites {
         for (tree, of_site) in trees.iter_mut().zip(arrange(&only.members, below_server, factor)) {
@@ -129,7 +130,11 @@ fn site_trees(sites: &[SiteMembers], up: u64, stripes: usize, factor: f64) -> Ve
             arranged.push(exits.iter().map(|&exits| Tree::single(exits)).collect());
             continue;
         }
-        arranged.push(arrange(&site.members, Outside { entries: 1, up: u64::MAX, exits: &exits }, factor));
+        arranged.push(arrange(
+            &site.members,
+            Outside { entries: 1, up: u64::MAX, exits: &exits, has_second_entry: false },
+            factor,
+        ));
     }
     for (stripe, (tree, between)) in trees.iter_mut().zip(&between).enumerate() {
         let entrance = |site: usize| arranged[site][stripe].roots.first().map(|&at| sites[site].machines[at]);

@@ -161,6 +161,14 @@ impl Positions {
         let found = suitable.or_else(|| found(&mut self.shared[tree]));
         found.map(|(score, machine)| (machine, score.1))
     }
+    /// Returns whether there is a position below a machine that sends to fewer than three and suits the child.
+    pub(super) fn has_light_sender(&mut self, tree: usize, child: Child) -> bool {
+        let places = &self.places;
+        child.heaps(&mut self.shared[tree]).iter_mut().any(|heap| {
+            let found = best(heap, |machine| shared_score(places, machine, tree));
+            found.is_some_and(|((tier, ..), _)| tier == LIGHT)
+        })
+    }
     /// Uses a free position for a child that takes this rate.
     pub(super) fn take(&mut self, machine: usize, tree: usize, rate: u64) {
         if let Some(place) = &mut self.places[machine] {
@@ -232,6 +240,9 @@ fn spare_score(places: &[Option<Place>], machine: usize, tree: usize, beyond: us
     (has_room && rate > 0).then_some(score)
 }
 
+/// The tier of machines that send to fewer than three.
+const LIGHT: u8 = 3;
+
 /// Machines that send nothing are last, since their senders serve what is below them. Of these the one nearest the top
 /// is first, so that the tree stays flat.
 fn shared_score(places: &[Option<Place>], machine: usize, tree: usize) -> Option<Score> {
@@ -241,7 +252,7 @@ fn shared_score(places: &[Option<Place>], machine: usize, tree: usize) -> Option
         (feeder.up / (u64::from(feeder.children) + 1)).min(place.receives[tree])
     });
     let (tier, number) = match (place.online, place.forwards) {
-        (true, true) if place.children < CHILDREN => (3, place.number),
+        (true, true) if place.children < CHILDREN => (LIGHT, place.number),
         (true, true) => (2, place.number),
         (true, false) => (1, usize::MAX - place.number),
         (false, _) => (0, usize::MAX - place.number),

@@ -259,9 +259,10 @@ fn undialable_rows(table: &mut Table, equal: &BTreeMap<u64, f64>) {
     for (row, count, is_known, bound, server) in [
         ("half cannot be dialled, 16 MiB: known", 8, true, 1.3, 1.5),
         ("half cannot be dialled, 16 MiB: unknown", 8, false, 1.3, 1.5),
-        // Only the server and one machine, with 1.5 copies, can send to the others.
-        ("all but one cannot, 16 MiB: known", 15, true, 13.6, 13.6),
-        ("all but one cannot, 16 MiB: unknown", 15, false, 13.6, 13.6),
+        // Only the server and one machine, with 1.5 copies, can send to the others. That machine can receive half a copy
+        // from one of them.
+        ("all but one cannot, 16 MiB: known", 15, true, 14.0, 14.0),
+        ("all but one cannot, 16 MiB: unknown", 15, false, 14.0, 14.0),
     ] {
         let mut network = Network::new(sixteen(16, table.seed));
         network.undialable = network.pick(count).into_iter().collect();
@@ -294,27 +295,25 @@ fn random_rows(table: &mut Table) {
 
 /// Cells that are missed, and the most that they may be until they are met.
 const KNOWN_MISSES: &[(&str, &str, f64)] = &[
-    ("four at 2 Mbit/s, 16 MiB: first", "fast / equal", 1.95),
-    ("eight at 5 Mbit/s, 64 MiB: first", "fast / equal", 1.6),
-    ("four send at half (2 % lost), 64 MiB", "fast / equal", 1.5),
-    ("four send at half (2 % lost), 64 MiB", "slow / own link", 1.5),
-    ("16 MiB, 20 down, 5 up: any number of copies", "fast (units)", 4.4),
-    ("a quarter may not forward, 16 MiB", "fast (units)", 1.6),
+    ("16 MiB, 20 down, 5 up: any number of copies", "fast (units)", 4.05),
     ("half cannot be dialled, 16 MiB: unknown", "fast / equal", 4.0),
-    ("half cannot be dialled, 16 MiB: unknown", "copies: server", 2.4),
-    ("half cannot be dialled, 16 MiB: unknown", "copies: most", 2.3),
-    ("all but one cannot, 16 MiB: known", "copies: most", 4.1),
+    ("half cannot be dialled, 16 MiB: unknown", "copies: server", 2.1),
+    ("half cannot be dialled, 16 MiB: unknown", "copies: most", 2.1),
     ("all but one cannot, 16 MiB: unknown", "copies: most", 3.1),
-    ("30 random networks, 64 MiB: first", "each / own bound", 1.65),
-    ("30 random networks, 64 MiB: first", "worst / own bound", 8.0),
-    ("30 random networks, 64 MiB: second", "worst / own bound", 3.3),
+    ("30 random networks, 64 MiB: first", "worst / own bound", 2.3),
 ];
 
 #[test]
 fn links_that_fluctuate_make_nobody_send_more_than_planned() {
     for seed in SEEDS {
-        let figures = deploy(&mut Network::new(Plan { noise: 0.3, ..sixteen(64, seed) }), &[]);
-        assert!(figures.server <= 1.05 && figures.most <= 1.05, "seed {seed}: {figures:?}");
+        for is_checked in [false, true] {
+            let mut network = Network::new(Plan { noise: 0.3, ..sixteen(64, seed) });
+            if is_checked {
+                network.check_links();
+            }
+            let figures = deploy(&mut network, &[]);
+            assert!(figures.server <= 1.05 && figures.most <= 1.05, "seed {seed}: {figures:?}");
+        }
     }
 }
 

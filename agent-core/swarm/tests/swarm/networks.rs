@@ -39,7 +39,7 @@ pub(crate) fn file(machines: usize, mebibytes: u64, mbit: f64, seed: u64) -> Pla
     }
 }
 
-/// A check of a link tells nothing more of one that carries this much (Mbit/s).
+/// The most that a check of a link shows (Mbit/s).
 const CHECKED_MBIT: f64 = 50.0;
 
 /// Machines with their links, and what the server knows of them.
@@ -139,7 +139,7 @@ impl Network {
         self.faults.iter().for_each(|(at, fault)| world.fault_at(*at, *fault));
         world
     }
-    /// Tells the server what its checks of the links show: about what a link carries, as long as that is little. A check
+    /// Tells the server what its checks of the links show: about what a link carries, or that it carries much. A check
     /// also passes the server's own link, and that of the site.
     pub(crate) fn check_links(&mut self) {
         let mut dice = Dice::new(self.plan.seed ^ 0x6c69_6e6b);

@@ -86,6 +86,68 @@ fn machines_that_do_not_forward_are_fed_by_others() {
 }
 
 #[test]
+fn machines_with_three_children_are_near_the_leaves() {
+    let mut network = slow_of(16, (0, 20.0));
+    network.up[..4].fill(0.0);
+    let plan = plan(SERVER, bytes(20.0), &known(&network), 2).unwrap();
+    let times = network.times(&plan.lists);
+    let at_full_rate = times.iter().filter(|time| **time < 1.05 / 20.0).count();
+    assert!(at_full_rate >= 7, "{at_full_rate}: {times:?}");
+    assert!(plan.busiest_copies <= 1.5, "{}", plan.busiest_copies);
+}
+
+#[test]
+fn machines_that_send_half_a_copy_hold_up_few_others() {
+    for count in 1..=6 {
+        let mut network = slow_of(16, (0, 20.0));
+        network.up[..count].fill(10.0);
+        let plan = plan(SERVER, bytes(20.0), &known(&network), 2).unwrap();
+        let times = network.times(&plan.lists);
+        let at_full_rate = times.iter().filter(|time| **time < 1.05 / 20.0).count();
+        // Each sender of 1.5 copies holds up three, each of them in one stripe.
+        let least = 16 - 3 * count.saturating_sub(2);
+        assert!(at_full_rate >= least, "{count}: {at_full_rate}: {times:?}");
+        assert!(times.iter().all(|time| *time < 1.55 / 20.0), "{count}: {times:?}");
+        assert!(plan.busiest_copies <= 1.5, "{count}: {}", plan.busiest_copies);
+    }
+}
+
+/// A rate that a check has shown.
+fn checked(mbit: f64) -> Option<MeasuredRate> {
+    exactly(mbit).map(|rate| MeasuredRate { is_rough: true, ..rate })
+}
+
+#[test]
+fn checks_of_equal_links_change_nothing() {
+    for seed in 1..=50 {
+        let mut random = Random(seed);
+        let mut all = candidates(&[16]);
+        let lists = plan(SERVER, None, &all, 2).unwrap().lists;
+        for candidate in &mut all {
+            let mut noisy = || checked(20.0 * (0.85 + 0.25 * random.next()));
+            (candidate.down, candidate.up) = (noisy(), noisy());
+        }
+        assert_eq!(plan(SERVER, None, &all, 2).unwrap().lists, lists, "seed {seed}");
+    }
+}
+
+#[test]
+fn machines_that_a_check_shows_to_be_slow_are_below_the_others() {
+    let slow_rates = |mbit: f64| -> Vec<f64> { (0..16).map(|at| if at < 8 { 5.0 } else { mbit }).collect() };
+    let network = Network { server: 200.0, down: slow_rates(200.0), up: slow_rates(200.0) };
+    // The fast links carry more than a check shows.
+    let fast = Some(MeasuredRate { at_least: bytes(50.0).unwrap(), at_most: None, is_rough: true });
+    let mut all = candidates(&[16]);
+    for (at, candidate) in all.iter_mut().enumerate() {
+        candidate.down = if at < 8 { checked(4.5 + at as f64 / 8.0) } else { fast };
+        candidate.up = candidate.down;
+    }
+    let plan = plan(SERVER, None, &all, 2).unwrap();
+    let ratios = ratios(&network, &plan.lists);
+    assert!(ratios.fast_worst < 1.1 && ratios.worst < 1.3, "{ratios:?}");
+}
+
+#[test]
 fn narrow_uplinks_are_used_to_the_full() {
     let network = Network { server: 20.0, down: vec![20.0; 16], up: vec![5.0; 16] };
     let ratios = compare("all 20 down, 5 up", &network);

@@ -198,6 +198,27 @@ fn of_a_machine_and_its_parent_one_can_dial_the_other() {
 }
 
 #[test]
+fn one_machine_that_can_be_dialled_does_not_serve_all_the_others() {
+    for n in 4..60_u32 {
+        let mut all = candidates(&[n]);
+        all.iter_mut().skip(1).for_each(|candidate| candidate.reach = Reach::Nobody);
+        let lists = plan(SERVER, None, &all, 2).unwrap().lists;
+        lists.iter().for_each(|list| assert_whole(list, &all));
+        // A machine that nobody can dial receives from the next ancestor that it can dial.
+        let serves = |list: &AddresseeList| {
+            let parents = parents(list);
+            let source = |machine: MachineId| {
+                let above = std::iter::successors(parents.get(&machine).copied(), |above| parents.get(above).copied());
+                above.into_iter().find(|above| *above == SERVER || *above == all[0].id)
+            };
+            all.iter().skip(1).filter(|candidate| source(candidate.id) == Some(all[0].id)).count()
+        };
+        let served: usize = lists.iter().map(serves).sum();
+        assert!(served <= 3, "{n} machines: it serves {served}");
+    }
+}
+
+#[test]
 fn machines_that_only_their_own_site_can_dial_are_neighbours_there() {
     for sizes in [&[6, 6][..], &[12, 3, 3], &[30, 8, 9, 1, 1]] {
         let mut all = candidates(sizes);
