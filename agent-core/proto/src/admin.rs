@@ -3,7 +3,7 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, UnixSeconds,
+    Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, ServerCopies, UnixSeconds,
     api::ByteSource,
     format::{is_false, requests},
     order::{Allowance, Spread, Window},
@@ -372,6 +372,9 @@ pub struct Deploy {
     /// Whether protected machines take part although nothing names them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub include_protected: bool,
+    /// How many copies the server may send. Requests without it mean one.
+    #[serde(default, skip_serializing_if = "ServerCopies::is_one")]
+    pub server_copies: ServerCopies,
 }
 
 /// The reply to [`Deploy`].
@@ -487,6 +490,9 @@ pub struct DeploymentStatus {
     pub replaced: u32,
     /// Content bytes that the server itself has sent for this deployment.
     pub server_sent: u64,
+    /// How many copies the server may send.
+    #[serde(default, skip_serializing_if = "ServerCopies::is_one")]
+    pub server_copies: ServerCopies,
     /// All target machines, in the list order of stripe 0.
     pub addressees: Vec<AddresseeStatus>,
 }
@@ -498,4 +504,27 @@ requests! {
     Publish = "request to publish a release";
     SetPolicy = "request to set a policy";
     Deploy = "request to deploy a release";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_request_to_deploy_that_does_not_say_how_many_copies_means_one() {
+        let mut request = json!({
+            "package": "hello", "version": null, "to": "all", "stripes": 2, "spread": "cut-through", "window": "any",
+            "deadline": null,
+        });
+        let parsed: Deploy = serde_json::from_value(request.clone()).unwrap();
+        assert_eq!(parsed.server_copies, ServerCopies::ONE);
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), request, "older servers read what does not ask for more");
+        request["server_copies"] = "1.5".into();
+        let parsed: Deploy = serde_json::from_value(request.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), request);
+        request["server_copies"] = "0.5".into();
+        let error = serde_json::from_value::<Deploy>(request).unwrap_err().to_string();
+        assert!(error.contains("at least one copy"), "{error}");
+    }
 }

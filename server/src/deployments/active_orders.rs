@@ -5,7 +5,7 @@ use crate::{
     publishing::artifacts::ArtifactStore,
     store::DeploymentRow,
 };
-use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
+use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof, ServerCopies};
 use banyan_swarm::{
     io::{StripeId, TrustedOffer},
     source_advisor::SourceAdvisor,
@@ -18,16 +18,27 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How many copies of an artifact the server sends when nothing goes wrong.
-const SERVER_COPIES: f64 = 1.0;
+/// How many copies of an artifact the server sends for machines that starve, when nothing goes wrong. The flow advisor
+/// alone decides on more.
+const COPIES_FOR_STARVING: f64 = 1.0;
+/// An order is being sent if the server has sent some of its content within this time.
+const SENT_LATELY: Duration = Duration::from_secs(3);
 
 /// Returns the milliseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "whole seconds would distort the machines' times after a restart")]
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What the server had sent of an order when that was last asked.
+struct LastSent {
+    /// Content bytes.
+    bytes: u64,
+    /// When they were last seen to be more than before.
+    risen: Option<Instant>,
 }
 
 /// An active order with its lists and its content.
@@ -42,6 +53,7 @@ pub(crate) struct ActiveOrder {
     accepted: Option<Instant>,
     /// How many of the bytes that `content` served are already recorded in the store.
     counted: AtomicU64,
+    last_sent: Mutex<Option<LastSent>>,
     path: PathBuf,
     /// The machines whose code was accepted, with the stripe. Only machines on the lists get in.
     proved: Mutex<HashSet<(u8, MachineId)>>,
@@ -78,7 +90,7 @@ impl ActiveOrder {
                 None
             }
         };
-        let sources = Mutex::new(SourceAdvisor::new(&lists, SERVER_COPIES, !row.order.spread.withholds()));
+        let sources = Mutex::new(SourceAdvisor::new(&lists, COPIES_FOR_STARVING, !row.order.spread.withholds()));
         let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
         let (content, damage) = (RwLock::new(content), Mutex::new(damage));
@@ -90,6 +102,7 @@ impl ActiveOrder {
             content,
             accepted,
             counted: AtomicU64::new(0),
+            last_sent: Mutex::default(),
             path,
             proved: Mutex::default(),
             sources,
@@ -107,8 +120,18 @@ impl ActiveOrder {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Returns how many copies of the artifact the server may send when nothing goes wrong.
-    pub(crate) fn server_copies(&self) -> f64 {
-        SERVER_COPIES
+    pub(crate) fn server_copies(&self) -> ServerCopies {
+        self.row.request.server_copies
+    }
+    /// Returns whether the server is sending content of this order: whether it has sent some between two of the last calls.
+    pub(crate) fn is_being_sent(&self) -> bool {
+        let served = self.content().map_or(0, |content| content.served());
+        let mut last = self.last_sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let LastSent { bytes, risen } = last.get_or_insert(LastSent { bytes: served, risen: None });
+        if served > *bytes {
+            (*bytes, *risen) = (served, Some(Instant::now()));
+        }
+        risen.is_some_and(|at| at.elapsed() < SENT_LATELY)
     }
     /// Records that a machine proved its code.
     pub(crate) fn record_proved_code(&self, stripe: u8, machine: MachineId) {

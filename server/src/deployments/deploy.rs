@@ -70,6 +70,13 @@ impl Deployments {
             );
             return Err(unprocessable(Reason::NeedsOneStripe, detail));
         }
+        if !request.server_copies.is_one() && request.spread.withholds() {
+            return Err(Refusal::bad(
+                "more than one copy from the server (--server-copies) does not work with this spread: each machine \
+                 withholds the content until it has all of it, so the server cannot see who lacks a source; leave one of \
+                 the two out",
+            ));
+        }
         if request.deadline.is_some_and(|deadline| deadline > UnixSeconds::now().plus(LIFETIME_SECONDS)) {
             let days = LIFETIME_SECONDS / DAY;
             return Err(Refusal::bad(format!(

@@ -11,7 +11,7 @@ use crate::{
     store::{MachineRow, Store},
 };
 use banyan_proto::{
-    Digest, MachineId, Manifest, OrderId, Reason,
+    Digest, MachineId, Manifest, OrderId, Reason, ServerCopies,
     admin::{Deploy, DeploymentState, Selection},
     api::Help,
     order::{Spread, Window},
@@ -111,6 +111,7 @@ impl OnDemandOrders {
             deadline: None,
             allow: vec![],
             include_protected: false,
+            server_copies: ServerCopies::ONE,
         };
         let deployed = self.deployments.accept(&accepting, request, manifest, text).await?;
         drop(accepting);

@@ -97,6 +97,7 @@ impl DeploymentStatuses {
             counts,
             replaced: 0,
             server_sent: row.server_sent + self.active_orders.get(order.id).map_or(0, |open| open.uncounted()),
+            server_copies: row.request.server_copies,
             addressees,
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     refusal::Refusal,
 };
 use banyan_proto::{
-    MachineId, Reach, UnixSeconds,
+    MachineId, Reach, ServerCopies, UnixSeconds,
     api::{Flow, FlowsReply, FlowsRequest, SourceChange},
 };
 use banyan_swarm::{
@@ -100,7 +100,7 @@ impl Flows {
         let server = open.row.order.server;
         let ids = lists.first().into_iter().flat_map(|list| list.ids()).filter(|id| *id != server);
         let candidates: Vec<Candidate> = ids.map(|id| self.candidate(id)).collect();
-        FlowAdvisor::new(server, &candidates, &lists, open.artifact.size as f64, open.server_copies())
+        FlowAdvisor::new(server, &candidates, &lists, open.artifact.size as f64, open.server_copies().as_f64())
     }
 
     fn candidate(&self, id: MachineId) -> Candidate {
@@ -115,6 +115,16 @@ impl Flows {
             reach: row.as_ref().map_or(Reach::Everyone, |row| row.reach.reach(now)),
             down: known_rates::current(rates.down, now),
             up: known_rates::current(rates.up, now),
+        }
+    }
+
+    /// Returns how many copies of an order the server may send now. Orders with a free choice leave the server's link to
+    /// the others.
+    fn server_copies(&self, open: &ActiveOrder) -> ServerCopies {
+        let is_busy = |other: &Arc<ActiveOrder>| other.id() != open.id() && other.is_being_sent();
+        match open.server_copies() {
+            ServerCopies::Auto if self.orders.active.all().iter().any(is_busy) => ServerCopies::ONE,
+            copies => copies,
         }
     }
 
@@ -134,6 +144,7 @@ impl Flows {
             let candidate = self.candidate(id);
             advisor.record_state(id, candidate.online, candidate.forwards, candidate.reach != Reach::Nobody);
         }
+        advisor.allow_server_copies(self.server_copies(open).as_f64());
         let may = |&Change { receiver: machine, from: present, to: source }: &Change| {
             let is_site_kept = present == server
                 || self.registry.site(present) != self.registry.site(machine)

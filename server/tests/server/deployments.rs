@@ -5,10 +5,13 @@ use crate::{
     world::{PATIENCE, World, assert_refused},
 };
 use banyan_proto::{
-    Address, Digest, Reach, Reason,
-    admin::{Deployed, DeploymentState, DeploymentStatus, Publish, Release, Selection, Stage, Upload, UploadState},
+    Address, Digest, Reach, Reason, ServerCopies,
+    admin::{
+        Deploy, Deployed, DeploymentState, DeploymentStatus, Publish, Release, Selection, Stage, Upload, UploadState,
+    },
     api::{CheckInReply, Event},
     frame::Frame,
+    order::{Spread, Window},
     peer::{Control, Hello},
 };
 use hyper::{Method, StatusCode};
@@ -201,4 +204,31 @@ async fn a_newer_order_of_the_package_supersedes_the_older_for_the_machines_it_a
         (world.status(third).await.version.as_str(), world.status(third).await.state),
         ("1.2", DeploymentState::Running)
     );
+}
+
+#[tokio::test]
+async fn the_copies_that_the_server_may_send_outlive_a_restart() {
+    let mut world = World::new().await;
+    world.agent("a").await;
+    world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
+    let request = Deploy {
+        package: "hello".into(),
+        version: None,
+        to: Selection::All,
+        stripes: 1,
+        spread: Spread::CutThrough,
+        window: Window::Any,
+        deadline: None,
+        allow: vec![],
+        server_copies: ServerCopies::Auto,
+    };
+    let mut admin = world.admin().await;
+    for spread in [Spread::Verified, Spread::AfterInstall] {
+        let refused = admin.post::<Deployed>("/api/v1/deployments", &Deploy { spread, ..request.clone() }).await;
+        assert_refused(refused, StatusCode::BAD_REQUEST, Reason::BadRequest);
+    }
+    let id = admin.post::<Deployed>("/api/v1/deployments", &request).await.unwrap().id;
+    drop(admin);
+    world.restart().await;
+    assert_eq!(world.status(id).await.server_copies, ServerCopies::Auto);
 }

@@ -5,7 +5,7 @@ use crate::{
     world::{Agent, Session, World},
 };
 use banyan_proto::{
-    InstallPermit, OrderId, Reason, Signed,
+    InstallPermit, OrderId, Reason, ServerCopies, Signed,
     admin::{Deploy, Deployed, Selection},
     api::{CheckInReply, Event, InstallPermitRequest},
     order::{Spread, Window},
@@ -54,6 +54,7 @@ async fn machines_that_wait_are_told_of_free_places_in_the_order_in_which_they_a
         deadline: None,
         allow: vec![],
         include_protected: false,
+        server_copies: ServerCopies::ONE,
     };
     let order = world.admin().await.post::<Deployed>("/api/v1/deployments", &request).await.unwrap().id;
     for agent in &agents {

@@ -3,7 +3,7 @@
 
 use crate::publisher::{Publisher, manifest};
 use banyan_proto::{
-    ALPN_ADMINISTRATOR, ALPN_HTTP, ALPN_PEER, Address, Digest, KeyRing, MachineId, OrderId, Reason,
+    ALPN_ADMINISTRATOR, ALPN_HTTP, ALPN_PEER, Address, Digest, KeyRing, MachineId, OrderId, Reason, ServerCopies,
     admin::{
         Deploy, Deployed, DeploymentStatus, Info, Machine, NewToken, Profile, Publish, RegisterRoot, Selection,
         TokenCreated,
@@ -278,6 +278,7 @@ impl World {
             deadline: None,
             allow: vec![],
             include_protected: false,
+            server_copies: ServerCopies::ONE,
         };
         Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id)
     }

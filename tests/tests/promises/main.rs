@@ -36,6 +36,7 @@ mod restored_server_raises_epoch;
 mod revoked_machine_is_excluded;
 mod revoked_publisher_key_cannot_sign;
 mod server_moves;
+mod server_sends_more_copies;
 mod several_publishers_must_sign;
 mod sideloaded_packages;
 mod site_budget_is_kept;

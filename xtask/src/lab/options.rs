@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Deployments of one run, each of another artifact to the same machines
     #[arg(long, default_value_t = 1, requires = "scenario", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) deployments: u8,
+    /// Copies that the server may send, as in `banyan deploy`
+    #[arg(long, value_name = "N|auto", default_value = "1", requires = "scenario")]
+    pub(crate) server_copies: String,
     /// Record when every chunk arrived and left, and draw it, into the folder of logs; costs some processor time
     #[arg(long)]
     pub(crate) trace: bool,
@@ -107,6 +110,7 @@ impl Options {
             size: network.mib << 20,
             repeat: if self.repeat > 1 { self.repeat } else { network.runs },
             deployments: network.deployments,
+            server_copies: network.server_copies.to_owned(),
             rival: network.rivals.to_vec(),
             ..self.clone()
         }

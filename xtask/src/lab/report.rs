@@ -170,8 +170,12 @@ pub(crate) fn conditions(options: &Options) -> String {
         true => "a Debian package".to_owned(),
         false => format!("a file of {} MiB, seed {}", options.size() >> 20, options.seed),
     };
+    let copies = match &*options.server_copies {
+        "1" => String::new(),
+        copies => format!(" with --server-copies {copies}"),
+    };
     format!(
-        "{} {} machines and a server, every link {} Mbit/s each way, {file}.",
+        "{} {} machines and a server{copies}, every link {} Mbit/s each way, {file}.",
         machine_conditions("cargo xtask lab", &options.profile),
         options.machines(),
         options.rate,

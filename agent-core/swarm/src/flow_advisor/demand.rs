@@ -47,9 +47,12 @@ impl OrderFlows {
         let known: Vec<f64> = machines().filter_map(|node| node.up.at_most.filter(|_| node.forwards)).collect();
         let count = machines().count();
         let unknown = count.saturating_sub(known.len()) as f64;
-        let sum: f64 =
-            known.iter().sum::<f64>() + unknown * best + self.server_copies.max(1.0).min(count as f64) * best;
-        (known.len() as f64 >= MOST_KNOWN * count as f64).then(|| sum / count.max(1) as f64)
+        let server = self.nodes[SERVER].up.at_most.unwrap_or(self.nodes[SERVER].up.at_least.max(best));
+        let server = server.min(self.most_server_copies.max(1.0).min(count as f64) * best);
+        let usual = self.fastest_uplink();
+        let sum: f64 = known.iter().sum::<f64>() + unknown * usual.unwrap_or(best).min(best) + server;
+        let is_known = known.len() as f64 >= MOST_KNOWN * count as f64 || usual.is_some();
+        is_known.then(|| sum / count.max(1) as f64)
     }
 }
 
@@ -81,6 +84,7 @@ impl Round<'_> {
             SERVER => self.best,
             _ => self.best.min(node.down.at_most.unwrap_or(self.best)),
         };
+        let usual = self.flows.fastest_uplink().filter(|_| machine != SERVER).map_or(usual, |uplink| usual.min(uplink));
         node.up.at_most.unwrap_or(node.up.at_least.max(usual))
     }
     /// Returns what a machine can still send (bytes a second).
@@ -106,7 +110,7 @@ impl Round<'_> {
     }
     /// Returns the bytes that the server may send beyond its present flows. `extra`: copies beyond what is allowed.
     pub(super) fn server_budget(&self, extra: f64) -> f64 {
-        self.flows.size * (self.flows.server_copies + extra) - self.planned[SERVER]
+        self.flows.size * (self.flows.most_server_copies + extra) - self.planned[SERVER]
     }
     /// Returns whether the server may send the rest of a stripe to this machine. A slow machine takes little from anyone,
     /// so it need not take it from the server. Without slow machines, the extra copies are for receivers of slow senders.

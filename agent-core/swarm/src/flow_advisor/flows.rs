@@ -212,7 +212,10 @@ pub(super) struct OrderFlows {
     places: HashMap<MachineId, usize>,
     pub(super) now: Now,
     pub(super) stripes: usize,
+    /// How many copies the server sends by the plan.
     pub(super) server_copies: f64,
+    /// How many copies the server may send.
+    pub(super) most_server_copies: f64,
     /// Bytes of the file.
     pub(super) size: f64,
     /// The highest rate of a flow from the server, in two readings in a row (bytes a second).
@@ -252,10 +255,12 @@ impl OrderFlows {
         let nodes: Vec<Node> = std::iter::once(server).chain(candidates.iter().map(machine)).collect();
         let places = nodes.iter().enumerate().rev().map(|(at, node)| (node.id, at)).collect();
         let (now, best_flow) = (Duration::ZERO, 0.0);
-        let mut flows = Self { nodes, places, now, stripes, server_copies, size: bytes, best_flow };
+        let (server_copies, most_server_copies) = (1.0, server_copies);
+        let mut flows = Self { nodes, places, now, stripes, server_copies, most_server_copies, size: bytes, best_flow };
         lists.iter().enumerate().for_each(|(stripe, list)| flows.follow(stripe, list));
         // With one stripe the plan itself needs more than one copy.
         flows.server_copies = flows.server_copies.max(flows.nodes[SERVER].plan / bytes.max(1.0));
+        flows.most_server_copies = flows.server_copies.max(flows.most_server_copies);
         flows
     }
     /// Takes the sources of one stripe from its list.

@@ -8,6 +8,7 @@
 
 mod demand;
 mod flows;
+mod free_upload;
 mod heads;
 mod limits;
 mod load;
@@ -86,6 +87,10 @@ impl FlowAdvisor {
         let flows = OrderFlows::new(server, candidates, lists, bytes, server_copies);
         Self { flows, heads: HeadChanges::default() }
     }
+    /// Sets how many copies of the file the server may send from now on; infinite for any number.
+    pub fn allow_server_copies(&mut self, copies: f64) {
+        self.flows.most_server_copies = copies.max(self.flows.server_copies);
+    }
     /// Records whether a machine is there, forwards, and can be dialled.
     pub fn record_state(&mut self, machine: MachineId, online: bool, forwards: bool, dialable: bool) {
         let Some(at) = self.flows.place(machine).filter(|at| *at != SERVER) else { return };
@@ -125,6 +130,7 @@ impl FlowAdvisor {
         let mut round = Round::new(&mut self.flows, traffic, may);
         round.relieve_overloaded_sources();
         round.replace_slow_sources();
+        round.use_free_upload();
         round.relieve_server_of_slow_machines();
         round.unload_server();
         round.unload_machines();

@@ -133,7 +133,7 @@ impl Round<'_> {
         let seen = self.node(source).up.at_least - self.traffic.lasting(self.flows, source);
         may && self.flow(FlowId { machine: source, ..id }).is_ending() && seen >= GAIN * self.flow(id).rate
     }
-    fn can_follow(&self, id: FlowId, source: usize) -> bool {
+    pub(super) fn can_follow(&self, id: FlowId, source: usize) -> bool {
         source != id.machine
             && source != self.flow(id).source
             && !self.flows.comes_through(source, id)

@@ -25,6 +25,9 @@ struct Order {
 
 impl Order {
     fn new(machines: u8) -> Self {
+        Self::with_copies(machines, 1.0)
+    }
+    fn with_copies(machines: u8, copies: f64) -> Self {
         let candidate = |n| Candidate {
             id: id(n),
             site: Site::of(&[]),
@@ -46,7 +49,7 @@ impl Order {
                 todo.push(part);
             }
         }
-        let advisor = FlowAdvisor::new(id(0), &candidates, &[list], SIZE, 1.0);
+        let advisor = FlowAdvisor::new(id(0), &candidates, &[list], SIZE, copies);
         Self { advisor, sources, left: vec![SIZE; usize::from(machines) + 1], now: Duration::ZERO }
     }
     fn children(&self, source: u8) -> Vec<u8> {
@@ -109,6 +112,52 @@ fn the_server_sends_little_more_than_it_may() {
     }
     let rest: f64 = order.children(0).iter().map(|n| order.left[usize::from(*n)]).sum();
     assert!(sent + rest <= 2.0 * SIZE, "{:.2} copies", (sent + rest) / SIZE);
+}
+
+/// A machine sends a quarter of what the server sends, and divides it among those that receive from it.
+fn slow_uplinks(order: &Order, n: u8) -> (f64, bool) {
+    let source = order.sources[usize::from(n)];
+    let upload = if source == 0 { USUAL } else { USUAL / 4.0 };
+    (upload / order.children(source).len() as f64, true)
+}
+
+#[test]
+fn the_server_takes_over_machines_with_slow_sources_if_it_may() {
+    let mut order = Order::with_copies(15, f64::INFINITY);
+    order.run(20, slow_uplinks);
+    let heads = order.children(0).len();
+    assert!((2..=4).contains(&heads), "each head must get twice what it got: {heads}");
+    order.advisor.allow_server_copies(1.0);
+    order.run(60, slow_uplinks);
+    assert!(order.children(0).len() < heads, "the server sends to {:?}", order.children(0));
+}
+
+#[test]
+fn the_server_sends_no_more_than_the_copies_that_were_set() {
+    for copies in [1.5, 2.0, 4.0] {
+        let (mut order, mut sent) = (Order::with_copies(15, copies), 0.0);
+        for _ in 0..4000 {
+            let before: Vec<f64> = order.left.clone();
+            order.run(1, |order, n| {
+                let (rate, waited) = slow_uplinks(order, n);
+                (rate.min(order.left[usize::from(n)]), waited)
+            });
+            let gone = |n: u8| before[usize::from(n)] - order.left[usize::from(n)];
+            sent += order.children(0).into_iter().map(gone).sum::<f64>();
+        }
+        assert!(sent <= (copies + 0.5) * SIZE, "{:.2} of {copies} copies", sent / SIZE);
+    }
+}
+
+#[test]
+fn equal_links_cause_no_further_copies() {
+    let mut order = Order::with_copies(15, f64::INFINITY);
+    let equal = |order: &Order, n: u8| {
+        let is_limit = order.sources[usize::from(n)] == 0;
+        (if is_limit { USUAL / order.children(0).len() as f64 } else { USUAL }, is_limit)
+    };
+    order.run(60, equal);
+    assert_eq!(order.children(0).len(), 1);
 }
 
 #[test]

@@ -127,6 +127,10 @@ fn equal_rows(table: &mut Table) {
         let figures = deploy(&mut network, &[]);
         table.add_all(name, &figures, (1.0, bound), None, 1.05, 1.05);
     }
+    let mut network = Network::new(sixteen(16, table.seed));
+    network.server_copies = f64::INFINITY;
+    let figures = deploy(&mut network, &[]);
+    table.add_all("equal, 16 MiB: any number of copies", &figures, (1.0, 1.15), None, 1.05, 1.05);
     let mut network = Network::new(sixteen(64, table.seed));
     network.up[0] *= 10.0;
     network.check_links();

@@ -116,7 +116,6 @@ impl Network {
     pub(crate) fn next_world(&self) -> World {
         let lists = planner::plan(id(0), None, &self.candidates(), self.plan.stripes).unwrap().lists;
         let mut world = World::with_lists(self.plan.clone(), lists);
-        world.allow_server_copies(self.server_copies);
         world.flow_advisor =
             flow_reports::advisor(&self.candidates(), &world.lists, self.plan.chunks, self.server_copies);
         for (n, host) in world.hosts.iter_mut().enumerate() {

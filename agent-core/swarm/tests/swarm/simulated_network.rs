@@ -239,10 +239,6 @@ impl World {
             seed: plan.seed ^ ((n as u64) << 32) ^ u64::from(boot),
         })
     }
-    /// Sets how many copies the server may send.
-    pub(crate) fn allow_server_copies(&mut self, copies: f64) {
-        self.advisor = SourceAdvisor::new(&self.lists, copies, !self.plan.spread.withholds());
-    }
     /// Starts the server as the root of the lists.
     pub(crate) fn plant(&mut self) {
         for stripe in 0..self.plan.stripes {

@@ -13,7 +13,7 @@ use crate::{
     profile::ProfileArg,
 };
 use banyan_proto::{
-    OrderId, UnixSeconds,
+    OrderId, ServerCopies, UnixSeconds,
     admin::{Deploy, SelectedMachines, Selection},
     assignments::PROTECTED_TAG,
     manifest::{is_package_name, is_version},
@@ -32,6 +32,8 @@ use std::{str::FromStr, time::Duration};
     banyan deploy hello --to 'group:lab and os = linux and not tag:exam'\n  \
     # Two machines\n  \
     banyan deploy hello --to machine:desk,till-3 --wait\n  \
+    # Behind slow uplinks: the server sends what the machines cannot\n  \
+    banyan deploy hello --to all --server-copies auto\n  \
     # At night, and in a week at the latest\n  \
     banyan deploy hello --to all --window night --deadline 7d\n  \
     # For scripts: wait until it has ended, then print the result as JSON\n  \
@@ -66,6 +68,13 @@ pub(crate) struct Args {
     /// passed the check before. One failed installation or check stops all further installations.
     #[arg(long, value_enum, default_value_t = SpreadArg::CutThrough)]
     spread: SpreadArg,
+    /// Copies that the server may send: a number such as 1, 1.5 or 4, or `auto`
+    ///
+    /// With more than one, the server also sends to machines whose sources have too little upload. `auto` sends as much as
+    /// the server's link leaves, while that helps. Machines that are as fast as the server still get one copy in all.
+    /// Does not work with `--spread verified` and `--spread after-install`.
+    #[arg(long, value_name = "N|auto", default_value = "1")]
+    server_copies: ServerCopies,
     /// Hours for transfers: any, idle, night, or hours of the week
     ///
     /// Stricter user choices and policies still apply.
@@ -250,6 +259,7 @@ fn request(args: &Args) -> Deploy {
         deadline: args.deadline,
         allow: args.allow.allowances(),
         include_protected: args.include_protected,
+        server_copies: args.server_copies,
     }
 }
 
@@ -288,10 +298,15 @@ mod tests {
             deadline: None,
             allow: vec![],
             include_protected: false,
+            server_copies: ServerCopies::ONE,
         };
         assert_eq!(asked, expected);
         let asked = request(&parse("hello --to all --allow-no-restore --allow-downgrade --allow-held").unwrap());
         assert_eq!(asked.allow, [Allowance::NoRestore, Allowance::Held, Allowance::Downgrade]);
+        for copies in ["1", "1.5", "auto"] {
+            let asked = request(&parse(&format!("hello --to all --server-copies {copies}")).unwrap());
+            assert_eq!(asked.server_copies.to_string(), copies);
+        }
         let asked = request(&parse(r"hello --to machine:till\,3,b").unwrap());
         assert_eq!(asked.to, Selection::Machines(vec!["till,3".into(), "b".into()]));
         let asked = request(&parse("hello --to group:lab").unwrap());
@@ -342,6 +357,8 @@ mod tests {
             "hello --to machine:a,,b",
             "hello --to all --stripes 3",
             "hello --to all --stripes 0",
+            "hello --to all --server-copies 0.5",
+            "hello --to all --server-copies many",
             "hello --to all --timeout 5m",
             "hello --to all --wait --timeout 5",
             "hello --to all --spread fast",

@@ -28,7 +28,7 @@ use crate::{
     profile,
 };
 use banyan_proto::{
-    Address,
+    Address, ServerCopies,
     admin::{Deploy, DeploymentStatus, NewToken, Profile, Selection, Stage},
     manifest::Kind,
     order::{Spread, Window},
@@ -74,6 +74,7 @@ pub(super) async fn run_scenario(
         deadline: None,
         allow: vec![],
         include_protected: false,
+        server_copies: ServerCopies::ONE,
     };
     let status = deploy_and_watch(&client, &deploy, args).await?;
     if watch_deployment::exit_for(&status) != Exit::Success {

@@ -5,6 +5,7 @@ use crate::{
     output::format_count,
 };
 use banyan_proto::{
+    ServerCopies,
     admin::{DeploymentState, Stage},
     format_size,
 };
@@ -75,7 +76,12 @@ pub(crate) fn draw_tree(view: &TreeView, features: TerminalFeatures) -> Vec<Stri
     let is_held = |row: &MachineRow| row.sources == ContentSources::Held;
     let sent =
         if view.server_sent == 0 && view.rows.iter().any(is_held) { "has sent nothing".to_owned() } else { sent };
-    let sent = format!("server  {}", styler.dim(&sent));
+    let may_send = match view.server_copies {
+        ServerCopies::ONE => String::new(),
+        ServerCopies::AtMost(_) => format!(" (at most {})", view.server_copies),
+        ServerCopies::Auto => " (as many as help)".to_owned(),
+    };
+    let sent = format!("server  {}", styler.dim(&format!("{sent}{may_send}")));
     let names =
         view.rows.iter().map(|row| branch_prefix(row, features).chars().count() + measure_text_width(&row.name)).max();
     let shown = visible_rows(view, features.height.map(|height| height.saturating_sub(5)));
@@ -294,6 +300,16 @@ mod tests {
             "1 of 4 installed · 1 receiving · 1 waiting · 1 failed",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn the_copies_that_the_server_may_send_are_shown_if_they_are_not_one() {
+        let server = |copies: &str| {
+            let status = DeploymentStatus { server_copies: copies.parse().unwrap(), ..example() };
+            draw_tree(&TreeView::from_status(&status), TerminalFeatures::PLAIN).swap_remove(1)
+        };
+        assert_eq!(server("1.5"), "server  has sent 1.00 copies (at most 1.5)");
+        assert_eq!(server("auto"), "server  has sent 1.00 copies (as many as help)");
     }
 
     #[test]

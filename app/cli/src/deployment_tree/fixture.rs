@@ -1,7 +1,7 @@
 //! Builds deployments for tests from pairs of a machine and its planned source.
 
 use banyan_proto::{
-    Digest, MachineId, OrderId, UnixSeconds,
+    Digest, MachineId, OrderId, ServerCopies, UnixSeconds,
     admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
 };
 
@@ -54,6 +54,7 @@ pub(crate) fn status(plan: &[(&str, PlannedSource<'_>)]) -> DeploymentStatus {
         counts: vec![],
         replaced: 0,
         server_sent: 0,
+        server_copies: ServerCopies::ONE,
         addressees: plan.iter().map(addressee).collect(),
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::output::sanitise;
 use banyan_proto::{
-    MachineId, Reason,
+    MachineId, Reason, ServerCopies,
     admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
     api::ByteSource,
     limits,
@@ -28,6 +28,8 @@ pub(crate) struct TreeView {
     pub(crate) stripes: u8,
     /// Content bytes sent by the server itself.
     pub(crate) server_sent: u64,
+    /// How many copies the server may send.
+    pub(crate) server_copies: ServerCopies,
     /// The machines, each below its planned source of the first stripe.
     pub(crate) rows: Vec<MachineRow>,
 }
@@ -109,6 +111,7 @@ impl TreeView {
             size: status.size,
             stripes: status.stripes,
             server_sent: status.server_sent,
+            server_copies: status.server_copies,
             rows,
         }
     }

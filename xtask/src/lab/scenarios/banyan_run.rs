@@ -60,7 +60,7 @@ pub(crate) fn measure(
 
         let budgets = BudgetCheck::start(&lab, &banyan, assignment, file.size)?;
         let meter = TrafficMeter::start(&lab.net)?;
-        let mut swarm = Deployed::start(&mut banyan, &file.name)?;
+        let mut swarm = Deployed::start(&mut banyan, &file.name, &options.server_copies)?;
         let forwarding = swarm.forwarding(assignment)?;
         let mut transfer = Transfer::new(&lab, assignment, file.size, options.rate.seconds(file.size));
         swarm.places(assignment)?.into_iter().for_each(|place| transfer.note(place));
@@ -148,8 +148,8 @@ struct Deployed<'a, 'b> {
 }
 
 impl<'a, 'b> Deployed<'a, 'b> {
-    fn start(banyan: &'a mut BanyanNetwork<'b>, package: &str) -> Result<Self> {
-        let deployment = banyan.deploy(package, 2)?;
+    fn start(banyan: &'a mut BanyanNetwork<'b>, package: &str, server_copies: &str) -> Result<Self> {
+        let deployment = banyan.deploy_to(package, "all", 2, &["--server-copies", server_copies])?;
         let began = Instant::now();
         let status = banyan.status(&deployment)?;
         Ok(Self { banyan, deployment, began, status })

@@ -29,6 +29,8 @@ pub(crate) struct Network {
     /// The size of the file (MiB).
     pub(crate) mib: u64,
     pub(crate) deployments: u8,
+    /// How many copies the server may send, as in `banyan deploy`.
+    pub(crate) server_copies: &'static str,
     pub(crate) runs: u8,
     pub(crate) rivals: &'static [Rival],
     /// The undisturbed network that this one is compared with.
@@ -104,6 +106,7 @@ const NETWORK: Network = Network {
     mbit: 20.0,
     mib: 64,
     deployments: 1,
+    server_copies: "1",
     runs: 3,
     rivals: &[],
     equal: "equal",
@@ -113,7 +116,7 @@ const NETWORK: Network = Network {
 use Figure::{MostCopies, OfBound, OfEqual, OfOneCopy, OfRival, OwnMedian, OwnWorst, Slow, Units, UplinkCopies};
 
 /// All networks. One that others are compared with comes before them.
-static NETWORKS: [Network; 20] = [
+static NETWORKS: [Network; 21] = [
     Network {
         name: "equal",
         rivals: &[Rival::Libtorrent, Rival::Aria2],
@@ -182,6 +185,15 @@ static NETWORKS: [Network; 20] = [
         scenario: "asymmetric",
         mib: 16,
         promises: &[at_most(OfOneCopy, 1.15), copies(1.05), MOST],
+        ..NETWORK
+    },
+    Network {
+        name: "asymmetric-auto",
+        scenario: "asymmetric",
+        mib: 16,
+        server_copies: "auto",
+        rivals: LIBTORRENT,
+        promises: &[at_most(OfRival, 0.9), MOST],
         ..NETWORK
     },
     Network {
