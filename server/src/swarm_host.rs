@@ -2,7 +2,9 @@
 //! with the same loop that machines run. It requests nothing.
 
 use crate::{
-    deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers, policies::GroupPolicies},
+    deployments::{
+        active_orders::ActiveOrders, direct_offers::DirectOffers, policies::GroupPolicies, stop_lists::StopLists,
+    },
     identity::registry::Registry,
     machines::{dial_checks::DialChecks, link_checks::LinkChecks},
     net::{connections::Connections, tls_configuration::TlsConfiguration, wake_ups::WakeUps},
@@ -11,7 +13,7 @@ use crate::{
     suspicion_log::{self, SuspicionLog},
 };
 use banyan_proto::{
-    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason, Signed, StopList,
     api::{Event, FlowsRequest, SourcesRequest},
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
@@ -20,7 +22,7 @@ use banyan_proto::{
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{
     content::{ArtifactFile, ContentError},
-    host::Host,
+    host::{Host, NumberedStops},
     node::NodeHandle,
     tls::Crl,
 };
@@ -42,6 +44,7 @@ pub(crate) struct SwarmHost {
     pub(crate) dial_checks: Arc<DialChecks>,
     pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) policies: Arc<GroupPolicies>,
+    pub(crate) stop_lists: Arc<StopLists>,
     /// Carries what is stored in the background.
     pub(crate) tasks: TaskTracker,
 }
@@ -69,6 +72,9 @@ impl Host for SwarmHost {
         let Some(tree) = open.tree(pull.stripe) else { return refused(Reason::ProtocolBroken) };
         if let Some(reason) = self.registry.exclusion(peer) {
             return refused(reason);
+        }
+        if self.stop_lists.is_stopped(pull.order) {
+            return refused(Reason::Halted);
         }
         if pull.membership.proof.0.len() > limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != tree.root()
         {
@@ -149,4 +155,9 @@ impl Host for SwarmHost {
     }
     /// Ignored: the server signs the lists, so no machine has a newer one.
     fn offer_crl(&self, _: Vec<u8>, _: &NodeHandle) {}
+    fn stops(&self) -> Option<NumberedStops> {
+        self.stop_lists.newest()
+    }
+    /// Ignored for the same reason.
+    fn offer_stops(&self, _: Signed<StopList>, _: &NodeHandle) {}
 }

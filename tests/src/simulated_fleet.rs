@@ -289,6 +289,7 @@ impl SimulatedMachine {
             clock: Some(UnixSeconds::now()),
             server_addresses: None,
             site_budget: None,
+            stop_number: None,
         });
         let (status, body) = session.request("POST", "/v1/check-in", &body).await?;
         if status != 200 {

@@ -202,6 +202,24 @@ impl VirtualNetwork {
                              iifname eth0 tcp flags & (syn|ack) == syn drop; }; }";
         self.nft(host, &[RULES]);
     }
+    /// Drops every packet between a computer and another one, or lets them through again.
+    ///
+    /// # Panics
+    /// When nftables refuses the rules.
+    pub fn set_way(&self, host: usize, other: usize, is_open: bool) {
+        let family = if self.family == Family::V4 { "ip" } else { "ip6" };
+        let address = self.address(other);
+        let rules = format!(
+            "table inet way{other} {{ chain input {{ type filter hook input priority 0; policy accept; \
+             {family} saddr {address} drop; }}; \
+             chain output {{ type filter hook output priority 0; policy accept; {family} daddr {address} drop; }}; }}"
+        );
+        if is_open {
+            self.nft(host, &["delete", "table", "inet", &format!("way{other}")]);
+        } else {
+            self.nft(host, &[&rules]);
+        }
+    }
     /// Counts what a computer receives from other sites and sends to them from now on (IPv4).
     pub fn count_uplink(&self, host: usize) {
         let site = self.hosts[host].site;

@@ -280,7 +280,8 @@ mod tests {
     #[test]
     fn texts_in_messages_are_escaped_and_cut_when_they_are_read() {
         let hello = |software: &str| {
-            let hello = crate::peer::Hello { versions: vec![1], software: software.into(), crl_number: 1 };
+            let hello =
+                crate::peer::Hello { versions: vec![1], software: software.into(), crl_number: 1, stop_number: None };
             let bytes = Frame::Control(Control::Hello(hello)).encode();
             parse_body(CONTROL, bytes[HEADER..].to_vec())
         };

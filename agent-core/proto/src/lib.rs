@@ -32,6 +32,7 @@ pub mod signed;
 pub mod site;
 pub mod site_budget;
 pub mod size;
+pub mod stop_list;
 pub mod text;
 pub mod time;
 
@@ -50,6 +51,7 @@ pub use server_copies::ServerCopies;
 pub use signed::{KeyRing, Signed, SigningKey};
 pub use site::Site;
 pub use size::format_size;
+pub use stop_list::StopList;
 pub use time::UnixSeconds;
 
 /// The versions of the peer protocol that this program speaks, newest first. Two programs use the newest that both

@@ -15,6 +15,10 @@ pub const CHUNK_BYTES_MIN: usize = 16 << 10;
 pub const ARTIFACT_BYTES: u64 = 64 << 30;
 /// Largest number of target machines in one order.
 pub const ADDRESSEES: usize = 20_000;
+/// Largest number of orders on a list of stopped ones. The server stops the newest; for older ones it only refuses permits.
+pub const STOPPED_ORDERS: usize = 10_000;
+/// Largest message with a list of stopped orders, in bytes of JSON. [`STOPPED_ORDERS`] fit.
+pub const STOP_LIST_BYTES: usize = 1 << 20;
 /// Greatest depth of a list: heads on the path from the root to a leaf. The planner joins classes of machines until a list is flatter.
 pub const LIST_DEPTH: usize = 64;
 /// Largest manifest, in bytes of JSON.

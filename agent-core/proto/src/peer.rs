@@ -5,7 +5,7 @@
 //! order.
 
 use crate::{
-    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed,
+    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed, StopList,
     format::{self, Format, FormatError},
     limits,
     order::AddressHint,
@@ -39,6 +39,11 @@ pub enum Control {
         /// The signed list (DER in base64).
         der: String,
     },
+    /// This side's list of stopped orders, sent because it is newer than the other side's.
+    Stops {
+        /// The list.
+        list: Signed<StopList>,
+    },
     /// The last message: the reason why this side closes the connection.
     Bye {
         /// The reason for closing.
@@ -69,6 +74,7 @@ impl Control {
         let Tag { name } = serde_json::from_slice(text).map_err(unreadable)?;
         let most = match &*name {
             "offer" | "crl" => limits::CONTROL_BYTES,
+            "stops" => limits::STOP_LIST_BYTES,
             "hello" => limits::HELLO_BYTES,
             _ => limits::SMALL_CONTROL_BYTES,
         };
@@ -81,6 +87,10 @@ impl Control {
             "crl" => {
                 let RevocationList { der } = serde_json::from_slice(text).map_err(unreadable)?;
                 Self::Crl { der }
+            }
+            "stops" => {
+                let Stops { list } = serde_json::from_slice(text).map_err(unreadable)?;
+                Self::Stops { list }
             }
             _ => serde_json::from_slice(text).map_err(unreadable)?,
         };
@@ -108,6 +118,12 @@ struct RevocationList {
     der: String,
 }
 
+/// The fields of [`Control::Stops`].
+#[derive(Deserialize)]
+struct Stops {
+    list: Signed<StopList>,
+}
+
 /// The capabilities of one side and the state it knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -117,6 +133,10 @@ pub struct Hello {
     pub software: String,
     /// The number of its newest revocation list.
     pub crl_number: u64,
+    /// The number of its newest list of stopped orders; 0 for none. Older versions omit it and do not know
+    /// [`Control::Stops`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_number: Option<u64>,
 }
 
 impl Hello {

@@ -135,6 +135,7 @@ impl CheckIns {
             clock: UnixSeconds::now(),
             server_addresses: agent.identity.server_addresses.sequence(),
             site_budget: agent.site_budget.notice_number(),
+            stop_number: agent.identity.stops.number(),
         }
     }
 
@@ -147,6 +148,9 @@ impl CheckIns {
         }
         if let Some(epoch) = &reply.epoch {
             self.agent.apply_epoch(epoch);
+        }
+        if let Some(list) = &reply.stops {
+            self.agent.apply_stops(list.clone());
         }
         self.agent.renewal.renew_when_due().await;
         if reply.crl_number > self.agent.tls.crl_number() || self.is_crl_old() {

@@ -81,6 +81,10 @@ impl Gates {
         orders.iter().for_each(|active| self.decide_order(inputs, active));
         self.set_give_way(inputs);
     }
+    /// Forgets what the state machine was told of an order, so that it is told again.
+    pub(super) fn forget(&self, order: OrderId) {
+        lock(&self.sent).forget(order);
+    }
     /// Returns whether an order is received in the background.
     pub(super) fn is_background(&self, order: OrderId) -> bool {
         lock(&self.sent).is_background(order)

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use banyan_proto::{
-    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason, Signed, StopList,
     api::{Event, FlowsRequest, SourcesRequest},
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
     schedule::Background,
@@ -10,7 +10,7 @@ use banyan_proto::{
 use banyan_swarm::io::{OrderInput, OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{
     content::{ArtifactFile, ContentError},
-    host::Host,
+    host::{Host, NumberedStops},
     node::NodeHandle,
     rare_log::RareLog,
     tls::Crl,
@@ -34,6 +34,9 @@ impl Host for Agent {
         Some(Arc::clone(&self.orders.get(order)?.content))
     }
     fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
+        if self.identity.stops.is_stopped(pull.order) {
+            return Err(PullReply::Refused { reason: Reason::Halted });
+        }
         self.orders.check_pull(peer, pull)
     }
     fn membership(&self, stripe: StripeId) -> Option<Membership> {
@@ -136,5 +139,11 @@ impl Host for Agent {
     }
     fn offer_crl(&self, der: Vec<u8>, _: &NodeHandle) {
         self.tls.accept_crl(der);
+    }
+    fn stops(&self) -> Option<NumberedStops> {
+        self.identity.stops.newest()
+    }
+    fn offer_stops(&self, list: Signed<StopList>, _: &NodeHandle) {
+        self.apply_stops(list);
     }
 }

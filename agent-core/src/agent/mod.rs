@@ -14,6 +14,7 @@ mod restore;
 pub(crate) mod scheduler;
 mod site_budget;
 pub(crate) mod start;
+mod stop;
 
 use crate::{
     change_notifier::ChangeNotifier,

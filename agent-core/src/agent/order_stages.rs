@@ -7,7 +7,7 @@ use crate::{
 };
 use banyan_install_helper::Outcome;
 use banyan_proto::{
-    MachineId, OrderId, Reason, UnixSeconds,
+    MachineId, Order, OrderId, Reason, UnixSeconds,
     api::Event,
     manifest::Kind,
     order::Spread,
@@ -33,6 +33,10 @@ impl Agent {
             return Err(OfferReply::Deferred { reason });
         }
         let signed = offer.order.clone();
+        let is_stopped = |order: Order| self.identity.stops.is_stopped(order.id);
+        if signed.verify(&self.identity.keys).is_ok_and(is_stopped) {
+            return Err(OfferReply::Deferred { reason: Reason::Halted });
+        }
         let offers = Arc::clone(&self.stages.offer);
         let epoch_before = self.identity.epoch.highest();
         let sensors = Arc::clone(&self.sensors);
@@ -213,7 +217,11 @@ impl Agent {
 
     pub(super) async fn install(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
-        let Some(artifact) = self.stages.install.take_permitted(order) else {
+        let permitted = self.stages.install.take_permitted(order);
+        if self.identity.stops.is_stopped(order) {
+            return OrderInput::RetryLater(order, Reason::Halted, String::new());
+        }
+        let Some(artifact) = permitted else {
             return OrderInput::RetryLater(order, Reason::WaitsForPermit, String::new());
         };
         let started = Instant::now();

@@ -67,6 +67,7 @@ impl Agent {
             match self.stages.offer.restore(&record, UnixSeconds::now()) {
                 // A higher epoch ended this order, but the agent stopped before that was stored.
                 Ok(active) if active.order.epoch < identity.epoch.highest() && record.ended.is_none() => {}
+                Ok(active) if self.identity.stops.is_stopped(active.order.id) => self.record_stopped(&active, &record),
                 Ok(active) => self.resume_order(&active, &record, &inputs, &node),
                 Err(error) => warn!(%error, "order from an earlier run not resumed"),
             }
@@ -74,12 +75,25 @@ impl Agent {
         Ok(node)
     }
 
-    fn resume_order(&self, active: &ActiveOrder, record: &OrderRecord, inputs: &ScheduleInputs, node: &NodeHandle) {
+    /// Records an order of an earlier run for the users, without beginning it again.
+    fn record_stopped(&self, active: &ActiveOrder, record: &OrderRecord) {
         let (id, package) = (active.order.id, &active.order.package);
         self.user.history.record_accepted(id, package, &active.description.version);
         if let Some(result) = record.ended {
             self.user.history.restore_outcome(id, active.order.issued, result);
         }
+    }
+
+    /// Takes an order up again, with what is here already: after a restart of the agent, or after a stop.
+    pub(super) fn resume_order(
+        &self,
+        active: &ActiveOrder,
+        record: &OrderRecord,
+        inputs: &ScheduleInputs,
+        node: &NodeHandle,
+    ) {
+        let id = active.order.id;
+        self.record_stopped(active, record);
         // Decide before the state machine learns of the order; otherwise it would request chunks at once.
         self.gates.decide_order(inputs, active);
         for stripe in active.offers().into_keys() {

@@ -1,7 +1,7 @@
 //! What a machine is and whom it trusts: its enrolment, the server's epoch, and what publishers' metadata taught it.
 
 use super::{Database, DatabaseError, RECORDS, decode, encode};
-use banyan_proto::{Address, KeyRing, MachineId, peer::Metadata};
+use banyan_proto::{Address, KeyRing, MachineId, Signed, StopList, peer::Metadata};
 use banyan_trust::{PersonalTrust, TrustStore};
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
@@ -135,5 +135,13 @@ impl Database {
     /// When the database fails.
     pub fn store_crl(&self, der: &[u8]) -> Result<(), DatabaseError> {
         self.store("crl", &der)
+    }
+    /// Returns the newest list of stopped orders.
+    pub(crate) fn load_stops(&self) -> Result<Option<Signed<StopList>>, DatabaseError> {
+        self.load("stops")
+    }
+    /// Stores the newest list of stopped orders, synced.
+    pub(crate) fn store_stops(&self, list: &Signed<StopList>) -> Result<(), DatabaseError> {
+        self.store("stops", list)
     }
 }

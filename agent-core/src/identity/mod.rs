@@ -4,12 +4,14 @@ pub mod certificate;
 pub mod epoch;
 pub mod key;
 pub mod server_addresses;
+pub mod stops;
 
 use crate::database::{Database, DatabaseError, Enrolment};
-use banyan_proto::{KeyRing, MachineId};
+use banyan_proto::{KeyRing, MachineId, Signed, StopList};
 use epoch::Epoch;
 use server_addresses::ServerAddresses;
 use std::sync::Arc;
+use stops::{StopChanges, Stops, StopsError};
 
 /// This machine and its server.
 pub struct Identity {
@@ -23,6 +25,8 @@ pub struct Identity {
     pub keys: KeyRing,
     /// The highest epoch seen; lower ones are refused.
     pub epoch: Epoch,
+    /// The newest list of stopped orders.
+    pub stops: Stops,
 }
 
 impl Identity {
@@ -41,7 +45,12 @@ impl Identity {
                 &enrolment.server_addresses,
             )?),
             keys: enrolment.keys.clone(),
-            epoch: Epoch::open(database, enrolment.epoch)?,
+            epoch: Epoch::open(Arc::clone(&database), enrolment.epoch)?,
+            stops: Stops::open(database, enrolment.server, enrolment.keys.clone())?,
         })
+    }
+    /// Takes a list of stopped orders if it is newer. Returns what it changes; `None` if it is not newer.
+    pub(crate) fn accept_stops(&self, list: Signed<StopList>) -> Result<Option<StopChanges>, StopsError> {
+        self.stops.accept(list, &self.epoch)
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct MachineStatus {
     pub(crate) server_addresses: u64,
     /// The number of the notice about the site's budget; 0 for none.
     pub(crate) site_budget: u64,
+    /// The number of the newest list of stopped orders; 0 for none.
+    pub(crate) stop_number: u64,
 }
 
 /// What one check-in takes over from those before it.
@@ -89,6 +91,7 @@ impl CheckInState {
             clock: Some(status.clock),
             server_addresses: Some(status.server_addresses),
             site_budget: Some(status.site_budget),
+            stop_number: Some(status.stop_number),
         }
     }
     /// Makes the next check-in one that is answered at once, like the first.

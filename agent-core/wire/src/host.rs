@@ -8,13 +8,22 @@ use crate::{
     node_handle::NodeHandle,
 };
 use banyan_proto::{
-    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason, Signed, StopList,
     api::{Event, FlowsRequest, SourcesRequest},
     peer::{Offer, OfferReply, Pull, PullReply},
     schedule::Background,
 };
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use std::{future::Future, sync::Arc};
+
+/// A list of stopped orders with its number, as it is passed on.
+#[derive(Debug, Clone)]
+pub struct NumberedStops {
+    /// The list's number.
+    pub number: u64,
+    /// The list.
+    pub list: Arc<Signed<StopList>>,
+}
 
 /// The program around the event loop.
 pub trait Host: Send + Sync + 'static {
@@ -104,4 +113,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// Handles a newer revocation list from a peer: verifies it, stores it, and gives it to the loop if it is valid.
     fn offer_crl(&self, der: Vec<u8>, node: &NodeHandle);
+
+    /// Returns the newest list of stopped orders that this machine has.
+    fn stops(&self) -> Option<NumberedStops>;
+
+    /// Handles a list of stopped orders from a peer: verifies it, stores it if it is newer, and acts on it.
+    fn offer_stops(&self, list: Signed<StopList>, node: &NodeHandle);
 }

@@ -39,6 +39,8 @@ pub(crate) enum NodeEvent {
     LinkDown { link: Link, reason: Reason, detail: String },
     /// Which transfers are in the background, or how those are sent, may have changed.
     UpdateEffort,
+    /// The host has a newer list of stopped orders.
+    PassOnStops,
     /// Close these connections.
     Disconnect(PeerFilter),
     /// End the loop.
@@ -113,6 +115,11 @@ impl NodeHandle {
     /// Has the loop ask its host again which transfers are in the background, and how those are sent.
     pub fn update_effort(&self) {
         drop(self.events.send(NodeEvent::UpdateEffort));
+    }
+    /// Sends the host's list of stopped orders to all connected machines that have an older one. Inputs given afterwards are
+    /// processed afterwards, so the machines learn of a stop before their links are closed.
+    pub fn pass_on_stops(&self) {
+        drop(self.events.send(NodeEvent::PassOnStops));
     }
     /// Closes all connections to a machine.
     pub fn cut(&self, machine: MachineId) {

@@ -6,6 +6,7 @@ use crate::{
         order_lifecycle::OrderLifecycle,
         policies::GroupPolicies,
         selections::{Selected, Selections, describe_names, group_names},
+        stop_lists::StopLists,
     },
     identity::{registry::Registry, secrets::Secrets},
     net::{connections::Connections, wake_ups::WakeUps},
@@ -54,6 +55,7 @@ pub(crate) struct Deployments {
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) orders: Arc<OrderLifecycle>,
+    pub(crate) stop_lists: Arc<StopLists>,
 }
 
 impl Deployments {
@@ -285,7 +287,8 @@ impl Deployments {
         }
     }
 
-    /// Halts or resumes a deployment.
+    /// Halts or resumes a deployment. The new state is saved first. Then the machines are told, and the server itself stops
+    /// or starts to forward.
     pub(crate) async fn change_state(
         &self,
         id: OrderId,
@@ -294,6 +297,12 @@ impl Deployments {
     ) -> Result<(), Refusal> {
         if self.store.set_state(id, &[from, to], to).await? {
             info!(order = %id, state = ?to, "deployment state changed");
+            self.stop_lists.renew().await?;
+            match (to, self.orders.active.get(id)) {
+                (DeploymentState::Halted, _) => self.orders.stop_forwarding(id, Reason::Halted),
+                (_, Some(open)) => self.orders.start_forwarding(&open),
+                (_, None) => {}
+            }
             return Ok(());
         }
         match self.store.deployment(id).await? {

@@ -1,7 +1,7 @@
 //! Offers that the server sends itself: to the heads of the first sublists, and to a machine that received none.
 
 use crate::{
-    deployments::order_lifecycle::OrderLifecycle,
+    deployments::{order_lifecycle::OrderLifecycle, stop_lists::StopLists},
     identity::{registry::Registry, secrets::Secrets},
     net::connections::Connections,
     publishing::repository_cache::RepositoryCache,
@@ -36,6 +36,7 @@ pub(crate) struct DirectOffers {
     pub(crate) connections: Connections,
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) orders: Arc<OrderLifecycle>,
+    pub(crate) stop_lists: Arc<StopLists>,
 }
 
 impl DirectOffers {
@@ -89,6 +90,9 @@ impl DirectOffers {
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
         if let (true, Some(reason)) = (row.is_over(), row.reason) {
             return Err(Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.for_admin().what.into())));
+        }
+        if self.stop_lists.is_stopped(id) {
+            return Err(Refusal::conflict(Reason::Halted, Reason::Halted.for_admin().what));
         }
         // Both ends say so: the ancestor could not dial it, and it lacks its offers.
         if let Some(by) = open.take_undelivered(machine).filter(|_| row.stage == Stage::Expected) {

@@ -12,4 +12,5 @@ pub(crate) mod policies;
 pub(crate) mod selections;
 pub(crate) mod sideload;
 pub(crate) mod status;
+pub(crate) mod stop_lists;
 pub(crate) mod tree;

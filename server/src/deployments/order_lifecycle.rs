@@ -99,7 +99,7 @@ impl OrderLifecycle {
                 continue;
             };
             let open = self.active.add(open);
-            if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
+            if state == DeploymentState::Running {
                 self.start_forwarding(&open);
             }
         }

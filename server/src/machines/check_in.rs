@@ -2,7 +2,7 @@
 
 use crate::{
     deadline_clock::DeadlineClock,
-    deployments::{active_orders::ActiveOrders, policies::GroupPolicies},
+    deployments::{active_orders::ActiveOrders, policies::GroupPolicies, stop_lists::StopLists},
     identity::{
         clone_detection::StartVerdict,
         enrolment::check_text,
@@ -52,6 +52,7 @@ pub(crate) struct CheckIns {
     pub(crate) dial_checks: Arc<DialChecks>,
     pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) site_budgets: Arc<SiteBudgets>,
+    pub(crate) stop_lists: Arc<StopLists>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -78,7 +79,8 @@ impl CheckIns {
             let mut woken = pin!(wake.notified());
             woken.as_mut().enable();
             let mut expected = self.store.expected(machine).await?;
-            expected.retain(|id| !request.known.contains(id));
+            // A stopped order is expected again when it is resumed.
+            expected.retain(|id| !request.known.contains(id) && !self.stop_lists.is_stopped(*id));
             let crl_number = self.tls.crl().number;
             if let Some(reason) = self.registry.exclusion(machine) {
                 return Err(Refusal::excluded(reason));
@@ -88,11 +90,13 @@ impl CheckIns {
             let assigned = self.registry.get(machine).map(|row| row.assigned).unwrap_or_default();
             let policy = self.policies.newer_than(&assigned, request.policy);
             let site_budget = self.site_budgets.news(machine, request.site_budget);
+            let stops = self.stop_lists.newer_than(request.stop_number);
             let lacks_addresses =
                 request.server_addresses.is_some_and(|known| self.registry.has_newer_addresses(known));
             let news = behind
                 || policy.is_some()
                 || site_budget.is_some()
+                || stops.is_some()
                 || lacks_addresses
                 || crl_number > request.crl_number
                 || self.wake_ups.has_unannounced(machine, request.boot, &expected)
@@ -116,6 +120,7 @@ impl CheckIns {
                     places: self.permit_queue.take_invitations(machine),
                     undelivered: self.wake_ups.take_undelivered(machine),
                     check_link: self.link_checks.is_due(machine),
+                    stops,
                 });
             }
             tokio::select! {

@@ -96,8 +96,12 @@ impl DialChecks {
     /// Returns whether the machine answers at one of its addresses; `None` if that shows nothing.
     async fn dial(&self, machine: MachineId) -> Option<bool> {
         let _place = self.places.acquire().await.ok()?;
-        let crl_number = self.tls.crl().number;
-        let hello = Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: self.software.to_owned(), crl_number };
+        let hello = Hello {
+            versions: PROTOCOL_VERSIONS.to_vec(),
+            software: self.software.to_owned(),
+            crl_number: self.tls.crl().number,
+            stop_number: None,
+        };
         let addresses = self.registry.addresses(machine);
         match connection::dial(machine, addresses, self.tls.pair().connector, hello).await {
             Ok(_) => Some(true),

@@ -14,6 +14,7 @@ use crate::{
         selections::Selections,
         sideload::Sideload,
         status::DeploymentStatuses,
+        stop_lists::StopLists,
     },
     identity::{
         ca::Authority, enrolment::Enrolment, registry::Registry, revocation::Revocation,
@@ -203,6 +204,10 @@ impl Services {
         });
 
         // Orders.
+        let stop_lists =
+            StopLists::open(server, Arc::clone(&store), Arc::clone(secrets), node.clone(), Arc::clone(&wake_ups))
+                .await?;
+        let stop_lists = Arc::new(stop_lists);
         let active_orders = Arc::new(ActiveOrders::default());
         let orders = Arc::new(OrderLifecycle {
             server,
@@ -245,6 +250,7 @@ impl Services {
             repository: Arc::clone(repository),
             artifacts: Arc::clone(artifacts),
             orders: Arc::clone(&orders),
+            stop_lists: Arc::clone(&stop_lists),
         });
         let direct_offers = Arc::new(DirectOffers {
             server,
@@ -254,6 +260,7 @@ impl Services {
             connections: connections.clone(),
             repository: Arc::clone(repository),
             orders: Arc::clone(&orders),
+            stop_lists: Arc::clone(&stop_lists),
         });
         let on_demand = Arc::new(OnDemandOrders {
             store: Arc::clone(&store),
@@ -325,6 +332,7 @@ impl Services {
             dial_checks: Arc::clone(&dial_checks),
             link_checks: Arc::clone(&link_checks),
             site_budgets: Arc::clone(&site_budgets),
+            stop_lists: Arc::clone(&stop_lists),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };
@@ -400,6 +408,7 @@ impl Services {
             dial_checks,
             link_checks: Arc::clone(&link_checks),
             policies: Arc::clone(&policies),
+            stop_lists,
             tasks: tasks.clone(),
         });
 

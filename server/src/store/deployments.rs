@@ -8,8 +8,9 @@ use super::{
 };
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, Order, OrderId, Reason, Signed,
+    AddresseeList, Order, OrderId, Reason, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
+    limits,
 };
 use serde::Deserialize;
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
@@ -161,6 +162,21 @@ impl DeploymentStore for Sqlite {
             .await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    async fn stopped_orders(&self, now: UnixSeconds) -> StoreResult<Vec<OrderId>> {
+        let rows =
+            query("SELECT id FROM deployments WHERE state = 'halted' AND expires > ? ORDER BY number DESC LIMIT ?")
+                .bind(signed(now.0))
+                .bind(signed(limits::STOPPED_ORDERS as u64))
+                .fetch_all(&mut *self.reader().await?)
+                .await?;
+        rows.iter().map(|row| Columns(row).order("id")).collect()
+    }
+
+    async fn stop_number(&self) -> StoreResult<u64> {
+        let row = query("SELECT stop_number FROM server").fetch_one(&mut *self.reader().await?).await?;
+        Columns(&row).number("stop_number")
     }
 
     async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> StoreResult<bool> {

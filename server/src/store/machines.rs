@@ -123,7 +123,7 @@ impl MachineStore for Sqlite {
 
     async fn raise_epoch(&self, now: UnixSeconds) -> StoreResult<RaisedEpoch> {
         let mut tx = self.begin().await?;
-        let row = query("SELECT epoch, crl_number, policy_number FROM server").fetch_one(&mut *tx).await?;
+        let row = query("SELECT epoch, crl_number, policy_number, stop_number FROM server").fetch_one(&mut *tx).await?;
         let from = Columns(&row).number("epoch")?;
         // It is unknown how far the lost server had counted, and how often this backup has been restored. The clock is
         // above both, because epochs rise only with restores, and list numbers a few times a day.
@@ -131,10 +131,12 @@ impl MachineStore for Sqlite {
         let (to, crl_number) = (above(from), above(Columns(&row).number("crl_number")?));
         // The restored policies must count as newer than any that machines received since the backup.
         let policy_number = above(Columns(&row).number("policy_number")?);
-        query("UPDATE server SET epoch = ?, crl_number = ?, policy_number = ?")
+        let stop_number = above(Columns(&row).number("stop_number")?);
+        query("UPDATE server SET epoch = ?, crl_number = ?, policy_number = ?, stop_number = ?")
             .bind(signed(to))
             .bind(signed(crl_number))
             .bind(signed(policy_number))
+            .bind(signed(stop_number))
             .execute(&mut *tx)
             .await?;
         query("INSERT OR IGNORE INTO policies (grp, number, at) VALUES ('', 0, 0)").execute(&mut *tx).await?;
@@ -157,6 +159,7 @@ impl MachineStore for Sqlite {
     async fn next(&self, counter: Counter) -> StoreResult<u64> {
         let sql = match counter {
             Counter::Order => "UPDATE server SET order_number = order_number + 1 RETURNING order_number AS number",
+            Counter::Stop => "UPDATE server SET stop_number = stop_number + 1 RETURNING stop_number AS number",
             Counter::Crl => "UPDATE server SET crl_number = crl_number + 1 RETURNING crl_number AS number",
         };
         let row = query(sql).fetch_one(&mut *self.writer().await?).await?;

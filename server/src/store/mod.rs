@@ -211,6 +211,11 @@ pub(crate) trait DeploymentStore {
     async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>>;
     /// Changes the state from one of `from`. Returns `false` if it is in another state.
     async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> StoreResult<bool>;
+    /// Returns the orders of halted deployments that have not expired, the newest first, at most
+    /// [`banyan_proto::limits::STOPPED_ORDERS`].
+    async fn stopped_orders(&self, now: UnixSeconds) -> StoreResult<Vec<OrderId>>;
+    /// Returns the number of the last list of stopped orders; 0 if there was none.
+    async fn stop_number(&self) -> StoreResult<u64>;
     /// Ends the deployment; machines that have not finished fail with this reason. Returns whether it was open until
     /// now.
     async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> StoreResult<bool>;

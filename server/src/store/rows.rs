@@ -49,6 +49,8 @@ pub(crate) enum Counter {
     Order,
     /// The number of the last revocation list.
     Crl,
+    /// The number of the last list of stopped orders.
+    Stop,
 }
 
 /// A machine.

@@ -63,7 +63,7 @@ async fn a_machine_that_can_be_dialled_waits_for_its_offer_and_another_one_does_
         if label == "open" {
             let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("it is dialled").unwrap();
             let mut stream = tokio_rustls::TlsAcceptor::from(agent.peer_acceptor()).accept(stream).await.unwrap();
-            let hello = Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX };
+            let hello = Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX, stop_number: None };
             stream.write_all(&Frame::Control(Control::Hello(hello)).encode()).await.unwrap();
         }
         let reach = || async {

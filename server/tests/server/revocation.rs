@@ -32,7 +32,7 @@ async fn a_revoked_machine_is_cut_off_at_once_and_refused_at_the_next_handshake(
     let stream = TcpStream::connect(world.address).await.unwrap();
     let connector = TlsConnector::from(bad.credentials.connector(None, &[ALPN_PEER]).unwrap());
     let mut peer = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
-    let hello = Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX };
+    let hello = Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX, stop_number: None };
     peer.write_all(&Frame::Control(Control::Hello(hello)).encode()).await.unwrap();
     assert!(peer.read(&mut [0; 64]).await.unwrap() > 0, "the server did not greet");
 

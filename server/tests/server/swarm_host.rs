@@ -44,7 +44,7 @@ async fn send(to: &mut (impl AsyncWrite + Unpin), control: Control) {
 }
 
 fn hello() -> Control {
-    Control::Hello(Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX })
+    Control::Hello(Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX, stop_number: None })
 }
 
 /// Waits until the server connects to this listener, greets it, and returns the offer and the open stream.

@@ -148,6 +148,7 @@ impl Agent {
             clock: None,
             server_addresses: None,
             site_budget: None,
+            stop_number: None,
         }
     }
     pub(crate) async fn report(&self, number: u64, order: OrderId, event: Event) {

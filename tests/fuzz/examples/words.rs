@@ -106,7 +106,7 @@ impl Words {
         }
     }
     pub(crate) fn messages(&self) -> Vec<(&'static str, Control)> {
-        let hello = Hello { versions: vec![1], software: "banyan 0.1.0".into(), crl_number: 3 };
+        let hello = Hello { versions: vec![1], software: "banyan 0.1.0".into(), crl_number: 3, stop_number: Some(2) };
         let pull = Pull {
             order: self.id,
             stripe: STRIPE,

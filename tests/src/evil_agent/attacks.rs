@@ -178,6 +178,7 @@ impl EvilAgent {
                         versions: (100..900).collect(),
                         software: "\u{1b}[2J\u{202e}evil".into(),
                         crl_number: 0,
+                        stop_number: None,
                     },
                 };
                 drop(stream.write_all(&Frame::Control(Control::Hello(hello)).encode()).await);

@@ -129,7 +129,7 @@ impl EvilAgent {
     /// Returns a greeting like that of an honest machine.
     #[must_use]
     pub fn hello() -> Hello {
-        Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: "evil-agent".into(), crl_number: 1 }
+        Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: "evil-agent".into(), crl_number: 1, stop_number: None }
     }
     /// Connects to a machine, or to the server, with the frame protocol.
     ///
@@ -182,6 +182,7 @@ impl EvilAgent {
             clock: None,
             server_addresses: None,
             site_budget: None,
+            stop_number: None,
         });
         self.request("POST", "/v1/check-in", body.as_bytes()).await
     }

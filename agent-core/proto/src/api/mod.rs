@@ -8,7 +8,7 @@ pub use report::{Event, Report, Reports};
 
 use crate::{
     Address, AddressHint, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed,
-    UnixSeconds, format::requests, frame::Holdup, peer::Offer, schedule::Policy, site_budget::SiteNotice,
+    StopList, UnixSeconds, format::requests, frame::Holdup, peer::Offer, schedule::Policy, site_budget::SiteNotice,
 };
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,9 @@ pub struct CheckIn {
     /// The number of the notice about the site's budget that the machine goes by; 0 for none. Older agents omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_budget: Option<u64>,
+    /// The number of the newest list of stopped orders that the machine has; 0 for none. Older agents omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_number: Option<u64>,
 }
 
 /// Versions of the publishers' metadata that a machine or the server has seen.
@@ -167,6 +170,9 @@ pub struct CheckInReply {
     /// `GET /v1/link-check`, and sends as much with `POST /v1/link-check` (rule P14).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub check_link: bool,
+    /// The list of stopped orders, if it is newer than the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops: Option<Signed<StopList>>,
 }
 
 /// What a machine says of its link when it has received `GET /v1/link-check`: the parameters of `POST /v1/link-check`.

@@ -63,6 +63,8 @@ struct Peer {
     is_checking_offer: bool,
     active_pull: ActivePull,
     effort: effort::PeerEffort,
+    /// The number of its newest list of stopped orders; `None`: its version knows no such lists.
+    stop_number: Option<u64>,
     reader: AbortHandle,
     limits: FrameLimits,
 }
@@ -155,8 +157,12 @@ impl<H: Host> NodeLoop<H> {
     }
 
     fn hello(&self) -> Hello {
-        let crl_number = self.host.crl().map_or(0, |crl| crl.number);
-        Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: self.software.clone(), crl_number }
+        Hello {
+            versions: PROTOCOL_VERSIONS.to_vec(),
+            software: self.software.clone(),
+            crl_number: self.host.crl().map_or(0, |crl| crl.number),
+            stop_number: Some(self.host.stops().map_or(0, |stops| stops.number)),
+        }
     }
 
     fn handle(&mut self, event: NodeEvent) {
@@ -185,6 +191,7 @@ impl<H: Host> NodeLoop<H> {
             }
             NodeEvent::LinkDown { link, reason, detail } => self.on_link_down(link, reason, &detail),
             NodeEvent::UpdateEffort => self.update_all_efforts(),
+            NodeEvent::PassOnStops => self.pass_on_stops(),
             NodeEvent::Disconnect(filter) => {
                 let closing: Vec<Link> = self
                     .links

@@ -7,7 +7,7 @@ use crate::{
     connection::{self, Connection},
     forward::{self, SentChunk, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
     frame_limits::MessageShare,
-    host::Host,
+    host::{Host, NumberedStops},
     link_measurement::LinkMeasurement,
     node_handle::NodeEvent,
     rate_limit::TokenBucket,
@@ -16,7 +16,7 @@ use crate::{
     tls::machine_of,
 };
 use banyan_proto::{
-    MachineId, Reason,
+    MachineId, Reason, Signed,
     peer::{Control, Pull},
 };
 use banyan_swarm::{
@@ -127,12 +127,33 @@ impl<H: Host> NodeLoop<H> {
             let der = data_encoding::BASE64.encode(&crl.der);
             drop(writer.try_send(WriterCommand::Send(Control::Crl { der })));
         }
-        self.links.insert(
-            link,
-            Peer { id, certificate, writer, is_checking_offer: false, active_pull, effort, reader, limits },
-        );
+        let peer = Peer {
+            id,
+            certificate,
+            writer,
+            is_checking_offer: false,
+            active_pull,
+            effort,
+            stop_number: hello.stop_number,
+            reader,
+            limits,
+        };
+        self.links.insert(link, peer);
+        self.pass_on_stops();
         if ours {
             self.input(LinkInput::Connected(link));
+        }
+    }
+
+    /// Sends this machine's list of stopped orders to all peers that have an older one.
+    pub(super) fn pass_on_stops(&mut self) {
+        let Some(NumberedStops { number, list }) = self.host.stops() else { return };
+        for peer in self.links.values_mut() {
+            if peer.stop_number.is_some_and(|known| known < number) {
+                peer.stop_number = Some(number);
+                // If the queue is full, the peer is about to be disconnected, and gets the list over its next link.
+                drop(peer.writer.try_send(WriterCommand::Send(Control::Stops { list: Signed::clone(&list) })));
+            }
         }
     }
 
@@ -193,6 +214,7 @@ impl<H: Host> NodeLoop<H> {
                 Ok(der) => self.host.offer_crl(der, &self.handle),
                 Err(_) => self.on_link_down(link, Reason::ProtocolBroken, "the revocation list is not base64"),
             },
+            Control::Stops { list } => self.host.offer_stops(list, &self.handle),
             Control::Bye { reason } => self.on_link_down(link, reason, "the peer closed the connection"),
             Control::Hello(_) => self.on_link_down(link, Reason::ProtocolBroken, "the peer sent a second greeting"),
         }

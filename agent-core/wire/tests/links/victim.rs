@@ -2,7 +2,8 @@
 
 use crate::pki::Pki;
 use banyan_proto::{
-    Address, AddresseeList, Artifact, Digest, MachineId, Membership, OrderId, PROTOCOL_VERSIONS, Proof, Reason,
+    Address, AddresseeList, Artifact, Digest, MachineId, Membership, OrderId, PROTOCOL_VERSIONS, Proof, Reason, Signed,
+    StopList,
     api::{Event, FlowsRequest, SourcesRequest},
     frame::Frame,
     list::{Part, Step, Subtree},
@@ -18,7 +19,7 @@ use banyan_swarm::{
 use banyan_wire::{
     connection::{self, Connection, TlsPair},
     content::{ArtifactFile, ContentError},
-    host::Host,
+    host::{Host, NumberedStops},
     node::{self, NodeConfig, NodeHandle},
     tls::Crl,
 };
@@ -100,10 +101,14 @@ impl Host for VictimHost {
         Some(Arc::clone(&self.crl))
     }
     fn offer_crl(&self, _: Vec<u8>, _: &NodeHandle) {}
+    fn stops(&self) -> Option<NumberedStops> {
+        None
+    }
+    fn offer_stops(&self, _: Signed<StopList>, _: &NodeHandle) {}
 }
 
 pub(crate) fn hello() -> Hello {
-    Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: "script".into(), crl_number: 1 }
+    Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: "script".into(), crl_number: 1, stop_number: None }
 }
 
 impl Victim {
