@@ -12,15 +12,19 @@
 //! | `machines` | check-ins, receipts, install permits, reports, overdue machines |
 //! | `deployments` | turns "this release to those machines" into signed orders and their lists; policies, the catalogue and manual installs |
 //! | `publishing` | what publishers signed ([`repository`]), its files, withdrawals |
+//! | `audit` | the audit log |
 //! | `identity` | certificates, enrolment, the machine registry, clone detection, revocation; the server's secrets |
 //! | `net` | one port for machines and administrators: TLS, connections and their limits, long polls |
+//! | `access` | access tokens of persons, and the machines that they are for |
 //! | `store` | the database |
 //!
 //! A folder imports only from those below it in this table, and from `deadline_clock`, `refusal`, `suspicion_log`,
 //! `long_work`, `work_progress` and `private_files`.
 
 pub mod accept_clock;
+mod access;
 mod api;
+mod audit;
 pub mod cli;
 mod deadline_clock;
 mod deployments;

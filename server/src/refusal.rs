@@ -67,9 +67,16 @@ impl Refusal {
     }
 }
 
+/// Why a response is a refusal. Attached to it for the wrappers of handlers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefusalReason(pub(crate) Reason);
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.error)).into_response()
+        let reason = RefusalReason(self.error.reason);
+        let mut response = (self.status, Json(self.error)).into_response();
+        response.extensions_mut().insert(reason);
+        response
     }
 }
 

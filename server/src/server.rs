@@ -1,6 +1,8 @@
 //! The server: the services that the API calls. `start` creates them.
 
 use crate::{
+    access::tokens::AccessTokens,
+    audit::AuditLog,
     deadline_clock::DeadlineClock,
     deployments::{
         catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers, named_sites::NamedSites,
@@ -42,6 +44,8 @@ pub(crate) struct Server {
     pub(crate) quotas: Arc<MachineQuotas>,
     pub(crate) failed_attempts: FailedAttempts,
     pub(crate) secrets: Arc<Secrets>,
+    pub(crate) access: Arc<AccessTokens>,
+    pub(crate) audit: Arc<AuditLog>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) enrolment: Enrolment,
     pub(crate) revocation: Arc<Revocation>,

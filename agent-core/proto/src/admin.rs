@@ -3,7 +3,7 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, ServerCopies, UnixSeconds,
+    Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, Secret, ServerCopies, UnixSeconds,
     api::ByteSource,
     format::{is_false, requests},
     order::{Allowance, Spread, Window},
@@ -22,7 +22,7 @@ pub struct Profile {
     /// BLAKE3 of the CA certificate (DER). This is the only CA trusted for this server.
     pub ca: Digest,
     /// The administrator's token.
-    pub token: String,
+    pub token: Secret,
     /// BLAKE3 of the first TUF root, which join codes contain. `banyan keys init` sets it; it is never taken from the
     /// server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,6 +31,7 @@ pub struct Profile {
 
 /// The reply to `GET /api/v1/info`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Info {
     /// The server's identity.
     pub server: MachineId,
@@ -67,6 +68,7 @@ pub struct Info {
 
 /// How many connections a server can take, limited by the open files that its system allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Capacity {
     /// The limit of open files.
     pub open_files: usize,
@@ -81,6 +83,7 @@ pub struct Capacity {
 /// The reply with status 202 to a request that takes long, and to `GET /api/v1/work/{work}` until the answer to that
 /// request is there. The work goes on although nobody waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Working {
     /// The work's identifier.
     pub work: Digest,
@@ -99,6 +102,7 @@ pub const UPLOAD_OFFSET: &str = "upload-offset";
 /// The reply to `GET /api/v1/artifacts/{blake3}/upload`: how far the upload of an artifact is. A client sends the rest
 /// from `received` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Upload {
     /// Whether anything is to be sent.
     pub state: UploadState,
@@ -108,6 +112,7 @@ pub struct Upload {
 
 /// Whether anything of an artifact is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UploadState {
     /// The server has a part of it, or nothing, and no client is sending the rest.
@@ -120,6 +125,7 @@ pub enum UploadState {
 
 /// `POST /api/v1/root`: registers the first TUF root, or a newer version that the previous root's keys also signed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RegisterRoot {
     /// The text of root.json.
     pub root: String,
@@ -130,6 +136,7 @@ pub struct RegisterRoot {
 
 /// The reply to `GET /api/v1/targets`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CurrentTargets {
     /// The text of the newest root.json.
     pub root: String,
@@ -143,6 +150,7 @@ pub struct CurrentTargets {
 /// `POST /api/v1/targets`: replaces the publishers' list with a newly signed one that may withdraw releases. It adds no
 /// releases.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ReplaceTargets {
     /// The text of the new targets.json.
     pub targets: String,
@@ -150,6 +158,7 @@ pub struct ReplaceTargets {
 
 /// The reply to [`ReplaceTargets`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Replaced {
     /// The target names that this request withdrew.
     pub withdrawn: Vec<String>,
@@ -160,6 +169,7 @@ pub struct Replaced {
 /// The reply to `GET /api/v1/releases/{package}/{sequence}`: the manifest of a published release, to check against the
 /// publishers' list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ReleaseManifest {
     /// The manifest's JSON text, exactly as hashed in the targets.
     pub manifest: String,
@@ -167,6 +177,7 @@ pub struct ReleaseManifest {
 
 /// `POST /api/v1/tokens`: creates a join secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewToken {
     /// How many machines can enrol with it.
     pub uses: u32,
@@ -183,6 +194,7 @@ pub struct NewToken {
 
 /// The reply to [`NewToken`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenCreated {
     /// The secret: 32 hexadecimal digits.
     pub secret: String,
@@ -191,6 +203,7 @@ pub struct TokenCreated {
 /// An open join secret in the reply to `GET /api/v1/tokens`: one that machines can still enrol with. The secret itself is
 /// known to nobody but those who have its join code. `POST /api/v1/tokens/{id}/revoke` revokes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OpenToken {
     /// The BLAKE3 hash of the secret. It identifies the secret and does not lead to it.
     pub id: Digest,
@@ -212,6 +225,7 @@ pub struct OpenToken {
 /// `POST /api/v1/releases`: publishes a release. Each artifact must have been uploaded with
 /// `PUT /api/v1/artifacts/{blake3}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Publish {
     /// The text of the new targets.json, signed by the publishers.
     pub targets: String,
@@ -221,6 +235,7 @@ pub struct Publish {
 
 /// A release in the reply to `GET /api/v1/releases`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Release {
     /// The package's name.
     pub package: String,
@@ -234,6 +249,7 @@ pub struct Release {
 
 /// A machine in the reply to `GET /api/v1/machines`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Machine {
     /// The machine's identity.
     pub id: MachineId,
@@ -288,6 +304,7 @@ pub const SUSPICIONS: u32 = 1000;
 /// A suspicious event in the reply to `GET /api/v1/suspicions`, newest first: a machine or its path may be hostile,
 /// damaged or misconfigured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SuspiciousEvent {
     /// When the server noticed it.
     pub at: UnixSeconds,
@@ -303,6 +320,7 @@ pub struct SuspiciousEvent {
 
 /// `POST /api/v1/policies`: sets or removes the policy of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SetPolicy {
     /// The group; `None`: all machines whose group has no policy of its own.
     #[serde(default)]
@@ -316,6 +334,7 @@ pub struct SetPolicy {
 
 /// A group in the reply to `GET /api/v1/policies`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GroupPolicy {
     /// The group; `None`: machines without a group, and groups that have no policy of their own.
     pub group: Option<String>,
@@ -337,6 +356,7 @@ pub struct GroupPolicy {
 
 /// The machines that a deployment targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Every enrolled machine.
@@ -351,6 +371,7 @@ pub enum Selection {
 
 /// `POST /api/v1/deployments`: starts a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Deploy {
     /// The package's name.
     pub package: String,
@@ -379,6 +400,7 @@ pub struct Deploy {
 
 /// The reply to [`Deploy`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Deployed {
     /// The new deployment's identifier.
     pub id: OrderId,
@@ -389,6 +411,7 @@ pub struct Deployed {
 
 /// How many machines a deployment's selection selected, and how many it left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SelectedMachines {
     /// The machines of the deployment.
     pub machines: u32,
@@ -400,6 +423,7 @@ pub struct SelectedMachines {
 
 /// The state of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeploymentState {
     /// In progress.
@@ -414,6 +438,7 @@ pub enum DeploymentState {
 
 /// The stage that a machine has reached. Stages follow this order, except that `Failed` can follow any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// No offer has reached the machine yet.
@@ -439,6 +464,7 @@ fn is_zero(number: &u32) -> bool {
 
 /// A target machine in [`DeploymentStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AddresseeStatus {
     /// The machine's identity.
     pub id: MachineId,
@@ -466,6 +492,7 @@ pub struct AddresseeStatus {
 /// The reply to `GET /api/v1/deployments/{id}`. `GET /api/v1/deployments` returns a list of these without target
 /// machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeploymentStatus {
     /// The deployment's identifier.
     pub id: OrderId,

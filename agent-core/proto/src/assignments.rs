@@ -16,6 +16,7 @@ pub const UNKNOWN_MACHINES: &str = "unknown-machines";
 
 /// `POST /api/v1/machines/edit`: changes the groups and tags of the selected machines, in one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EditMachines {
     /// The machines. Unlike a deployment, this includes protected and excluded ones.
     pub machines: Selection,
@@ -41,6 +42,7 @@ pub struct EditMachines {
 
 /// The reply to [`EditMachines`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EditedMachines {
     /// How many machines were selected.
     pub matched: u32,
@@ -52,6 +54,7 @@ pub struct EditedMachines {
 
 /// `POST /api/v1/machines/assign`: gives machines names, groups and tags, each its own. Either all are assigned or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AssignMachines {
     /// The machines, each at most once.
     pub machines: Vec<Assignment>,
@@ -62,6 +65,7 @@ pub struct AssignMachines {
 
 /// What one machine is assigned. Fields that are left out stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Assignment {
     /// The machine, by name or id.
     pub machine: String,
@@ -78,6 +82,7 @@ pub struct Assignment {
 
 /// The reply to [`AssignMachines`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AssignedMachines {
     /// How many machines were changed, or would be.
     pub changed: u32,
@@ -87,6 +92,7 @@ pub struct AssignedMachines {
 
 /// What is wrong with one assignment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AssignmentError {
     /// The assignment's place in the request, from 0.
     pub index: usize,
@@ -96,6 +102,7 @@ pub struct AssignmentError {
 
 /// `POST /api/v1/machines/{machine}/rename`: gives a machine a name, which replaces the label that it reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RenameMachine {
     /// The name; `None`: the label applies again.
     pub name: Option<String>,
@@ -103,6 +110,7 @@ pub struct RenameMachine {
 
 /// The reply to [`RenameMachine`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RenamedMachine {
     /// The machine.
     pub id: MachineId,
@@ -112,6 +120,7 @@ pub struct RenamedMachine {
 
 /// A group in the reply to `GET /api/v1/groups`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Group {
     /// The group's name.
     pub name: String,
@@ -127,6 +136,7 @@ pub struct Group {
 
 /// A tag in the reply to `GET /api/v1/tags`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Tag {
     /// The tag.
     pub name: String,
@@ -137,6 +147,7 @@ pub struct Tag {
 /// `POST /api/v1/groups/delete`, `POST /api/v1/tags/delete`: takes a group or a tag from all machines. The server refuses
 /// this while something else uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeleteAssigned {
     /// The group or the tag.
     pub name: String,
@@ -147,6 +158,7 @@ pub struct DeleteAssigned {
 
 /// `POST /api/v1/sites/names`: gives ranges of addresses a name, or removes the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NameSite {
     /// The site's name.
     pub name: String,
@@ -156,6 +168,7 @@ pub struct NameSite {
 
 /// A named site in the reply to `GET /api/v1/sites/names`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NamedSite {
     /// The site's name.
     pub name: String,

@@ -4,12 +4,14 @@
 //! the agent, the pure state machine and the simulations all use the same definitions. `docs/protocol.md` is the
 //! specification; comments name the number of the rule that the code implements.
 
+pub mod access;
 pub mod address;
 pub mod address_range;
 pub mod admin;
 pub mod api;
 pub mod arguments;
 pub mod assignments;
+pub mod audit;
 pub mod code;
 pub mod format;
 pub mod frame;
@@ -19,6 +21,7 @@ pub mod limits;
 pub mod list;
 pub mod local;
 pub mod manifest;
+pub mod merkle;
 pub mod order;
 pub mod peer;
 pub mod platform;
@@ -27,6 +30,9 @@ pub mod rates;
 pub mod reach;
 pub mod reason;
 pub mod schedule;
+#[cfg(feature = "schema")]
+mod schema;
+pub mod secret;
 pub mod server_copies;
 pub mod signed;
 pub mod site;
@@ -47,6 +53,7 @@ pub use order::{AddressHint, InstallPermit, Order, Receipt, ServerEpoch};
 pub use rates::{KnownRate, KnownRates, LinkRates, MeasuredRate};
 pub use reach::Reach;
 pub use reason::Reason;
+pub use secret::Secret;
 pub use server_copies::ServerCopies;
 pub use signed::{KeyRing, Signed, SigningKey};
 pub use site::Site;

@@ -54,6 +54,7 @@ pub struct Order {
 
 /// Something that install helpers refuse unless the administrator allows it for one deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Allowance {
     /// Change software that could not be restored afterwards.
@@ -93,6 +94,7 @@ pub enum OrderAction {
 
 /// When a machine may start to forward chunks, and how the server gives install permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Spread {
     /// Each chunk as soon as the machine has verified it.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a link carries in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MeasuredRate {
     /// The rate that the link has carried for some time.
     pub at_least: u64,
@@ -37,6 +38,7 @@ impl LinkRates {
 
 /// What the server remembers of a link in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct KnownRate {
     /// The rate over the last transfers.
     #[serde(flatten)]
@@ -47,6 +49,7 @@ pub struct KnownRate {
 
 /// What the server remembers of a machine's link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct KnownRates {
     /// What the machine can receive.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ const LEAST_RATE: u64 = 1_000;
 
 /// Rates over an uplink, in bytes a second with headers; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SiteRates {
     /// Into the site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,6 +23,7 @@ pub struct SiteRates {
 
 /// The rates of some hours of the week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BudgetHours {
     /// The hours, by the server's local time: `any`, or such as `Mon-Fri 08:00-18:00`.
     pub hours: Window,
@@ -32,6 +34,7 @@ pub struct BudgetHours {
 
 /// A site's budget. The first line whose hours include the present applies; without one, there is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct SiteBudget(pub Vec<BudgetHours>);
 
@@ -64,6 +67,7 @@ impl SiteBudget {
 
 /// `POST /api/v1/sites`: sets or removes the budget of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SetSiteBudget {
     /// The site.
     pub site: Site,
@@ -73,6 +77,7 @@ pub struct SetSiteBudget {
 
 /// A site in the reply to `GET /api/v1/sites`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SiteStatus {
     /// The site.
     pub site: Site,
@@ -88,6 +93,7 @@ pub struct SiteStatus {
 
 /// What one machine may move over its site's uplink now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SiteShare {
     /// The machine.
     pub machine: MachineId,

@@ -22,6 +22,7 @@ pub fn format_size(bytes: u64) -> String {
 
 /// How many files a file system can hold. Many have a fixed number of inodes, one for each file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FileRoom {
     /// How many more files can be created.
     pub free: u64,

@@ -9,7 +9,7 @@ use axum::{
     RequestExt as _,
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::{Extensions, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{Extensions, StatusCode, request::Parts},
 };
 use banyan_proto::{Format, MachineId, Reason, UnixSeconds, format, limits};
 use http_body_util::BodyExt as _;
@@ -124,31 +124,6 @@ impl FromRequestParts<Arc<Server>> for RenewingMachine {
             return Err(Refusal::too_many_requests());
         }
         Ok(Self { id, caller })
-    }
-}
-
-/// An administrator, authenticated by the token.
-pub(super) struct Administrator;
-
-impl FromRequestParts<Arc<Server>> for Administrator {
-    type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match header.and_then(|value| value.strip_prefix("Bearer ")) {
-            Some(token) if server.secrets.is_admin(token) => {
-                if let Some(place) = parts.extensions.get::<Arc<Place>>() {
-                    place.become_administrator();
-                }
-                Ok(Self)
-            }
-            _ => {
-                let from = caller(parts)?.from;
-                let delay = server.failed_attempts.record(from, "an administrator's token that is missing or wrong");
-                tokio::time::sleep(delay).await;
-                let detail = "the administrator's token is missing or wrong; it is in the profile (admin.toml)";
-                Err(Refusal::new(StatusCode::UNAUTHORIZED, Reason::NotAllowed, detail))
-            }
-        }
     }
 }
 

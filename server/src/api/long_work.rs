@@ -1,15 +1,15 @@
 //! Runs the administrators' changing requests as [`crate::long_work`].
 
-use super::extract::{Administrator, PathParams, read_body};
+use super::extract::{PathParams, read_body};
 use crate::{long_work::Patience, refusal::Refusal, server::Server};
 use axum::{
     body::Body,
-    extract::{FromRequestParts as _, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, Method},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use banyan_proto::{Digest, MachineId, limits};
+use banyan_proto::{Digest, MachineId, admin::Working, limits};
 use std::sync::Arc;
 
 /// Runs a changing request as work that nobody else joins: two people who ask for the same may want it twice.
@@ -28,11 +28,7 @@ pub(super) async fn run_joined(State(server): State<Arc<Server>>, request: Reque
     if request.method() == Method::GET {
         return next.run(request).await;
     }
-    // The caller is known before its body is kept.
-    let (mut parts, body) = request.into_parts();
-    if let Err(refusal) = Administrator::from_request_parts(&mut parts, &server).await {
-        return refusal.into_response();
-    }
+    let (parts, body) = request.into_parts();
     let body = match read_body(body, limits::HTTP_BODY_BYTES).await {
         Ok(body) => body,
         Err(refusal) => return refusal.into_response(),
@@ -43,9 +39,19 @@ pub(super) async fn run_joined(State(server): State<Arc<Server>>, request: Reque
 }
 
 /// Answers with the work's answer, or how far it is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/work/{id}",
+    operation_id = "get_work",
+    tag = "server",
+    params(("id" = Digest, Path, description = "The work's identifier, from an answer with status 202.")),
+    responses(
+        (status = 200, description = "The answer to the request that began the work, with its own status."),
+        (status = 202, description = "The server is still at work.", body = Working),
+    )
+)]
 pub(super) async fn work(
     State(server): State<Arc<Server>>,
-    _: Administrator,
     PathParams(id): PathParams<Digest>,
     headers: HeaderMap,
 ) -> Response {

@@ -4,6 +4,7 @@
 //! counted, so that an administrator learns of them. `docs/filters.md` explains the language.
 
 use crate::{
+    access::scope::Scope,
     deployments::{
         named_sites::{NamedSites, SiteNames},
         policies::GroupPolicies,
@@ -73,6 +74,44 @@ impl Selections {
         }
     }
 
+    /// Limits a selection to the machines of a scope. The result says so itself, so it stays limited wherever it is used
+    /// or stored. Names of other machines and groups are refused as if they did not exist.
+    pub(crate) fn narrow(&self, selection: Selection, scope: &Scope) -> Result<Selection, Refusal> {
+        let Scope::Groups(groups) = scope else { return Ok(selection) };
+        let visible = self.registry.all_in(scope);
+        let is_used = |group: &&String| visible.iter().any(|row| row.assigned.is_in(group));
+        let used: Vec<String> =
+            groups.iter().filter(is_used).map(|group| format!("group = {}", quote(group))).collect();
+        let limit = used.join(" or ");
+        let none = || Refusal::not_found("no machine is in the groups that your token is for");
+        match selection {
+            Selection::Machines(names) => {
+                let find = |name: &String| Ok(self.registry.find_one_in(name, scope)?.id.to_string());
+                Ok(Selection::Machines(names.iter().map(find).collect::<Result<_, Refusal>>()?))
+            }
+            Selection::Group(group) if scope.has_group(&group) => Ok(Selection::Group(group)),
+            Selection::Group(group) => {
+                if !visible.iter().any(|row| row.assigned.is_in(&group)) {
+                    let others = group_names(&visible);
+                    let others = describe_names(others.iter().map(String::as_str));
+                    return Err(Refusal::not_found(format!("no machine is in the group {group:?}{others}")));
+                }
+                Ok(Selection::Filter(format!("group = {} and ({limit})", quote(&group))))
+            }
+            Selection::All if limit.is_empty() => Err(none()),
+            Selection::All => Ok(Selection::Filter(limit)),
+            Selection::Filter(text) => {
+                // Read by itself first: its parentheses match, so nothing of it can reach past those around it.
+                self.parse_among(&text, &visible, false)?;
+                if limit.is_empty() {
+                    return Err(none());
+                }
+                let is_all = text.trim().eq_ignore_ascii_case("all");
+                Ok(Selection::Filter(if is_all { limit } else { format!("({text}) and ({limit})") }))
+            }
+        }
+    }
+
     /// Finds the machines that a filter selects.
     pub(crate) async fn matching(&self, text: &str) -> Result<Selected, Refusal> {
         let all = self.registry.all();
@@ -93,9 +132,14 @@ impl Selections {
 
     /// Parses a filter. Groups and sites that do not exist are errors: with `not`, they would select every machine.
     fn parse(&self, text: &str, all: &[MachineRow]) -> Result<Filter, Refusal> {
+        self.parse_among(text, all, true)
+    }
+
+    /// Parses a filter. With `with_empty_groups`, groups that have a policy and no machine exist, too.
+    fn parse_among(&self, text: &str, all: &[MachineRow], with_empty_groups: bool) -> Result<Filter, Refusal> {
         let sites = self.sites.names();
         let check = |field: &str, value: &str| match field {
-            "group" => self.check_group(value, all),
+            "group" => self.check_group(value, all, with_empty_groups),
             "site" if sites.has(value) || value.parse::<Site>().is_ok_and(|site| site.to_string() == value) => Ok(()),
             "site" if value.parse::<AddressRange>().is_ok() => Err(format!(
                 "`{value}` is no site, which is a subnet such as 10.1.2.0/24 or 2001:db8:0:1::/64; write address = {value}"
@@ -106,10 +150,9 @@ impl Selections {
         Filter::parse(text, &check).map_err(|error| wrong_filter(&error, text))
     }
 
-    fn check_group(&self, group: &str, all: &[MachineRow]) -> Result<(), String> {
-        let ranks = self.policies.ranks();
-        let is_known =
-            all.iter().any(|row| row.assigned.is_in(group)) || ranks.keys().any(|known| is_same_name(known, group));
+    fn check_group(&self, group: &str, all: &[MachineRow], with_empty: bool) -> Result<(), String> {
+        let has_policy = || self.policies.ranks().keys().any(|known| is_same_name(known, group));
+        let is_known = all.iter().any(|row| row.assigned.is_in(group)) || (with_empty && has_policy());
         if is_known {
             return Ok(());
         }
@@ -133,6 +176,11 @@ impl Selections {
 /// Returns the names of all groups that have machines.
 pub(crate) fn group_names(all: &[MachineRow]) -> BTreeSet<String> {
     all.iter().flat_map(|row| row.assigned.groups.iter().cloned()).collect()
+}
+
+/// Writes a text as a filter does, so that it stands for itself.
+fn quote(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Lists some names for an error.

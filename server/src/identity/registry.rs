@@ -1,6 +1,7 @@
 //! The machine registry, in memory: answers lookups for offers, plans and check-ins. The store persists it.
 
 use crate::{
+    access::scope::Scope,
     identity::clone_detection::{AgentStarts, StartVerdict},
     net::accept::Admission,
     refusal::Refusal,
@@ -109,6 +110,18 @@ impl Registry {
         let mut all: Vec<MachineRow> = self.read().values().map(|machine| machine.row.clone()).collect();
         all.sort_by_key(|row| (row.enrolled, row.id));
         all
+    }
+    /// Returns the machines of a scope, oldest first.
+    pub(crate) fn all_in(&self, scope: &Scope) -> Vec<MachineRow> {
+        let mut all = self.all();
+        if !scope.is_all() {
+            all.retain(|row| scope.includes(&row.assigned));
+        }
+        all
+    }
+    /// Returns whether this machine is registered and belongs to a scope.
+    pub(crate) fn is_in(&self, id: MachineId, scope: &Scope) -> bool {
+        self.read().get(&id).is_some_and(|machine| scope.includes(&machine.row.assigned))
     }
     /// Returns whether this machine is registered and not revoked.
     pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
@@ -257,7 +270,11 @@ impl Registry {
     }
     /// Finds the one machine with this identifier, or its first digits, or this name.
     pub(crate) fn find_one(&self, name: &str) -> Result<MachineRow, Refusal> {
-        let mut found = self.find_by_name(name);
+        self.find_one_in(name, &Scope::All)
+    }
+    /// Finds such a machine in a scope. Others do not exist for the caller, also where they have the same name.
+    pub(crate) fn find_one_in(&self, name: &str, scope: &Scope) -> Result<MachineRow, Refusal> {
+        let mut found = self.find_by_name(name, scope);
         match (found.pop(), found.is_empty()) {
             (Some(row), true) => Ok(row),
             (Some(row), false) => {
@@ -278,12 +295,12 @@ impl Registry {
     /// Finds machines by identifier, else by its first digits or by name, which several may share. A name that an
     /// administrator gave goes before labels, so that no machine takes it by reporting it. Returns revoked ones only if no
     /// other machine has the name.
-    fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
+    fn find_by_name(&self, text: &str, scope: &Scope) -> Vec<MachineRow> {
         if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
-            return vec![row];
+            return if scope.includes(&row.assigned) { vec![row] } else { vec![] };
         }
         let is_prefix = |row: &MachineRow| text.len() >= MIN_PREFIX_DIGITS && row.id.to_string().starts_with(text);
-        let (named, others): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|row| row.name() == text);
+        let (named, others): (Vec<_>, Vec<_>) = self.all_in(scope).into_iter().partition(|row| row.name() == text);
         let is_trusted = |row: &MachineRow| row.revoked.is_none();
         let is_given = |row: &MachineRow| row.assigned.name.is_some() && is_trusted(row);
         let (some_given, some_trusted) = (named.iter().any(is_given), named.iter().any(is_trusted));

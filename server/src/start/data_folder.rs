@@ -42,7 +42,7 @@ pub(super) fn write_profile(
         Some(text) => toml::from_str::<Profile>(text).map_err(|error| wrong(error.to_string()))?.root,
         None => None,
     };
-    let profile = Profile { servers, ca: authority.fingerprint(), token: secrets.admin_token().to_owned(), root };
+    let profile = Profile { servers, ca: authority.fingerprint(), token: secrets.admin_token().into(), root };
     let text = toml::to_string(&profile).map_err(|error| wrong(error.to_string()))?;
     // Written only when it changes, so that a server can start on a full disk.
     if old.as_deref() != Some(&text) {

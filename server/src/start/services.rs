@@ -1,6 +1,8 @@
 //! Opens what the data folder holds, and connects the services to each other.
 
 use crate::{
+    access::tokens::AccessTokens,
+    audit::AuditLog,
     deadline_clock::DeadlineClock,
     deployments::{
         active_orders::ActiveOrders,
@@ -43,13 +45,13 @@ use crate::{
     server::{SOFTWARE, Server},
     start::{StartError, addresses::AnnouncedAddresses, data_folder::check_complete},
     store::{
-        Counter, DatabaseAge, MachineStore as _, PolicyStore as _, SelectionStore as _, ServerIdentity,
-        SiteBudgetStore as _, Sqlite, Store,
+        AccessStore as _, Counter, DatabaseAge, MachineStore as _, PolicyStore as _, SelectionStore as _,
+        ServerIdentity, SiteBudgetStore as _, Sqlite, Store,
     },
     suspicion_log::SuspicionLog,
     swarm_host::SwarmHost,
 };
-use banyan_proto::{AddressHint, ServerEpoch, UnixSeconds};
+use banyan_proto::{AddressHint, Digest, ServerEpoch, UnixSeconds};
 use banyan_wire::{open_files, socket::Keepalive, tls::Crl};
 use std::{
     fs,
@@ -146,6 +148,10 @@ impl Services {
         let hint = AddressHint { machine: server.id, addresses, issued: now, sequence };
         let registry = Arc::new(Registry::new(sqlite.machines().await?, &hint, &secrets.orders, now));
         let suspicions = SuspicionLog::new(Arc::clone(&store), &tasks, stop.clone());
+
+        let setup = Digest::of(secrets.admin_token().as_bytes());
+        let access = Arc::new(AccessTokens::new(sqlite.access_tokens().await?, setup, Arc::clone(&store)));
+        let audit = Arc::new(AuditLog::open(server, Arc::clone(&store), Arc::clone(secrets)).await?);
 
         // Network and identities.
         let (connections, node, wake_ups) =
@@ -421,6 +427,8 @@ impl Services {
             quotas,
             failed_attempts: FailedAttempts::default(),
             secrets: Arc::clone(secrets),
+            access,
+            audit,
             registry,
             enrolment,
             revocation,

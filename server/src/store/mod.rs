@@ -3,6 +3,8 @@
 //! There is one trait per subject: machines, policies, deployments, progress. Every method is one transaction: when it
 //! returns, the change is on disk.
 
+mod access;
+mod audit;
 mod deployments;
 mod known_reach;
 mod machines;
@@ -14,6 +16,8 @@ mod selections;
 mod site_budgets;
 mod sqlite;
 
+pub(crate) use access::{AccessTokenRow, NewAccessToken};
+pub(crate) use audit::{AuditFilter, NewAuditRow, StoredAuditLog};
 pub(crate) use known_reach::{DialledFrom, KnownReach};
 pub(crate) use pool::before_machines;
 pub use rows::RaisedEpoch;
@@ -31,6 +35,8 @@ use banyan_proto::{
     AddresseeList, Digest, MachineId, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
     admin::{DeploymentState, OpenToken, Stage},
     api::{ByteSource, Event},
+    audit::{AuditEntry, HashedRow, TreeHead},
+    merkle::TreeHash,
     schedule::Policy,
     site_budget::SiteBudget,
 };
@@ -198,6 +204,33 @@ pub(crate) trait SiteBudgetStore {
     async fn set_site_budget(&self, site: Site, budget: Option<&SiteBudget>, now: UnixSeconds) -> StoreResult<()>;
 }
 
+/// The access tokens of persons.
+#[async_trait]
+pub(crate) trait AccessStore {
+    /// Returns all access tokens, also revoked and expired ones, the oldest first.
+    async fn access_tokens(&self) -> StoreResult<Vec<AccessTokenRow>>;
+    async fn add_access_token(&self, new: NewAccessToken<'_>) -> StoreResult<AccessTokenRow>;
+    /// Revokes an access token. Revoking again is no error.
+    async fn revoke_access_token(&self, id: u64, now: UnixSeconds) -> StoreResult<()>;
+    /// Records when an access token was last used.
+    async fn record_access_use(&self, id: u64, now: UnixSeconds) -> StoreResult<()>;
+}
+
+/// The audit log.
+#[async_trait]
+pub(crate) trait AuditStore {
+    /// Returns the hashes of all rows, checked against their texts, and the newest signed head.
+    async fn audit_log(&self) -> StoreResult<StoredAuditLog>;
+    /// Appends a row and replaces the head. One transaction.
+    async fn append_audit_row(&self, row: NewAuditRow<'_>, head: &Signed<TreeHead>) -> StoreResult<()>;
+    /// Returns the stored hashes of the first `size` rows.
+    async fn audit_leaves(&self, size: u64) -> StoreResult<Vec<TreeHash>>;
+    /// Returns up to `limit` rows that a filter selects, the newest first.
+    async fn audit_rows(&self, filter: &AuditFilter, limit: u64) -> StoreResult<Vec<AuditEntry>>;
+    /// Returns up to `limit` rows exactly as hashed, the oldest first.
+    async fn hashed_audit_rows(&self, from: u64, limit: u64) -> StoreResult<Vec<HashedRow>>;
+}
+
 /// Deployments and their lists.
 #[async_trait]
 pub(crate) trait DeploymentStore {
@@ -257,7 +290,17 @@ pub(crate) trait ProgressStore {
 
 /// All of the store's traits.
 pub(crate) trait Store:
-    MachineStore + PolicyStore + SelectionStore + SiteBudgetStore + DeploymentStore + ProgressStore + Send + Sync + 'static
+    MachineStore
+    + PolicyStore
+    + SelectionStore
+    + SiteBudgetStore
+    + AccessStore
+    + AuditStore
+    + DeploymentStore
+    + ProgressStore
+    + Send
+    + Sync
+    + 'static
 {
 }
 impl<T> Store for T where
@@ -265,6 +308,8 @@ impl<T> Store for T where
         + PolicyStore
         + SelectionStore
         + SiteBudgetStore
+        + AccessStore
+        + AuditStore
         + DeploymentStore
         + ProgressStore
         + Send

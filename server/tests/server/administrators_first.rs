@@ -59,7 +59,7 @@ async fn only_administrators_get_what_is_kept_for_them() {
     // The machine itself is still served, and so is an administrator's program that does not announce itself.
     agent.session().await.post::<CheckInReply>("/v1/check-in", &ask).await.unwrap();
     let mut unannounced = world.stranger().await;
-    unannounced.token = Some(world.profile.token.clone());
+    unannounced.token = Some(world.profile.token.expose().to_owned());
     unannounced.get::<Info>("/api/v1/info").await.unwrap();
 }
 

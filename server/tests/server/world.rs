@@ -180,7 +180,7 @@ impl World {
         let address = running.address();
         let mut admin =
             Session::open(address, Arc::new(pinned_client(profile.ca, &[ALPN_HTTP]).unwrap())).await.unwrap();
-        admin.token = Some(profile.token.clone());
+        admin.token = Some(profile.token.expose().to_owned());
         let info: Info = admin.get("/api/v1/info").await.unwrap();
         let publisher = Publisher::new(&info.online_keys);
         Self { folder, running: Some(running), address, profile, publisher }
@@ -221,7 +221,7 @@ impl World {
     pub(crate) async fn administrator(server: SocketAddr, profile: &Profile) -> Session {
         let config = pinned_client(profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP]).unwrap();
         let mut session = Session::open(server, Arc::new(config)).await.unwrap();
-        session.token = Some(profile.token.clone());
+        session.token = Some(profile.token.expose().to_owned());
         session
     }
     pub(crate) async fn token(&self, uses: u32, expires_seconds: u64) -> String {

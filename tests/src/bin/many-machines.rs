@@ -102,7 +102,7 @@ async fn ask(profile: &Profile, (method, path, body): (&str, &str, &str)) -> std
     let tls = pinned_client(profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP]).map_err(std::io::Error::other)?;
     let server = profile.servers[0].as_socket().expect("the server has an IP address");
     let session = ApiSession::open(server, Ipv4Addr::LOCALHOST, Arc::new(tls)).await?;
-    match session.with_token(&profile.token).request(method, path, body).await? {
+    match session.with_token(profile.token.expose()).request(method, path, body).await? {
         (200, _) => Ok(()),
         (status, body) => Err(std::io::Error::other(format!("{status} {}", String::from_utf8_lossy(&body)))),
     }

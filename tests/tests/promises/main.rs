@@ -1,5 +1,6 @@
 //! One module for each promise. They share one program, because linking is the expensive part.
 
+mod access_is_checked;
 mod administrator_policy_is_enforced;
 mod agent_answers_on_local_socket;
 mod background_transfers_are_marked;

@@ -303,6 +303,7 @@ pub struct Way {
 
 /// How many bytes came from one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ByteSource {
     /// The machine or server that sent the bytes.
     pub machine: MachineId,
@@ -325,6 +326,7 @@ pub type InstallPermitReply = Signed<InstallPermit>;
 
 /// The body of every error reply. The HTTP status matches the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[error("{detail} [{code}]", code = .reason.code())]
 pub struct ApiError {
     /// The reason code.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How the packets of background transfers are sent. A transfer is in the background unless a user wants it now or its
 /// deadline has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Background {
     /// The mark on the packets.
@@ -18,6 +19,7 @@ pub struct Background {
 /// [`Self::Le`] is the default. Routers that are not set up for it forward such packets like all others. Those that are
 /// let other traffic go first. An administrator whose network treats the mark wrongly switches it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Dscp {
     /// Lower effort (RFC 8622).
@@ -32,6 +34,7 @@ pub enum Dscp {
 /// [`Self::Default`] is the default: each machine forwards to others, so one that gives way to all traffic of its network
 /// also slows down those below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CongestionControl {
     /// The system's default.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 /// What the users of a machine chose about its transfers and installs. Fields missing in stored text get their default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Choice {
     /// When the machine may receive and forward.
@@ -54,6 +55,7 @@ impl Default for Choice {
 
 /// What transfers give way to. Each value includes the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GiveWay {
     /// Nothing: transfers take their share.
@@ -65,6 +67,7 @@ pub enum GiveWay {
 
 /// The conditions that the user chose to ignore. They are ignored only as far as the policy allows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Overrule {
     /// Networks to use although they are metered.
@@ -81,6 +84,7 @@ pub struct Overrule {
 
 /// A pause of transfers and installs. `asked` is when the user started it, by this machine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Pause {
     /// For a number of seconds.
@@ -119,6 +123,7 @@ impl Pause {
 
 /// What the user wants for one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Wish {
     /// No wish: the schedule decides.

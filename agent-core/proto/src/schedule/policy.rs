@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The policy that applies to a machine. The default value applies where no administrator has set one: users choose
 /// freely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Policy {
     /// The policy's number. It rises with every policy of this server; a machine never replaces a policy with a lower
@@ -132,6 +133,7 @@ impl Default for Policy {
 /// The rules for package files that users open manually. The machine enforces who may install them. The server issues
 /// no order for a package that the rules exclude.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ByHand {
     /// Who may install them.
@@ -155,6 +157,7 @@ impl ByHand {
 /// even while the server is unreachable. The machine enforces the catalogue, and the server checks it again when it
 /// issues the order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Catalogue {
     /// Who may install them. Everyone who can see the machine's status can see the catalogue.
@@ -188,6 +191,7 @@ impl Default for Catalogue {
 
 /// Who may install packages that no administrator deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Who {
     /// No user.
@@ -201,6 +205,7 @@ pub enum Who {
 
 /// The kinds of window that [`Bounds::windows`] can allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// [`Window::Any`].
@@ -231,6 +236,7 @@ impl Kind {
 /// What the user can choose. A choice out of bounds is refused when the user makes it. If the policy changes later, its
 /// defaults replace the values that are now out of bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
     /// The kinds of window that the user can choose, for transfers and for installs.
@@ -281,6 +287,7 @@ impl Default for Bounds {
 
 /// How conditions of the machine affect transfers and installs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Rules {
     /// Whether metered networks are used like others.
@@ -295,6 +302,7 @@ pub struct Rules {
 
 /// The battery charge, in percent, that each action needs without mains power. `None`: not allowed on battery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Charge {
     /// The charge needed to receive.
@@ -313,6 +321,7 @@ impl Default for Charge {
 /// When something goes ahead regardless of the schedule. A deadline overrides windows, wishes, pauses and full-screen
 /// programs. It never overrides checks (disk, battery, metered network) or limits, and it does not affect forwarding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Deadline {
     /// The deadline for receiving, in seconds after the order was signed. An order's own deadline applies if it is

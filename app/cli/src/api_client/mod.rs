@@ -3,15 +3,18 @@
 //! It uses one TLS connection that trusts only the CA pinned in the profile, and a bearer token. It uses no proxies and
 //! follows no redirects. Every wait without a sign of the server and the size of every answer are limited.
 
+mod audit_query;
 mod error;
 mod long_work;
 mod upload;
 
+pub(crate) use audit_query::AuditQuery;
 pub(crate) use error::ApiClientError;
 
 use crate::output::{print_note, sanitise};
 use banyan_proto::{
     ALPN_ADMINISTRATOR, ALPN_HTTP, Address, Digest, Format, MachineId, OrderId,
+    access::{Access, AccessCreated, NewAccess, OwnAccess},
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, OpenToken, Profile,
         Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, SuspiciousEvent,
@@ -22,6 +25,7 @@ use banyan_proto::{
         AssignMachines, AssignedMachines, DeleteAssigned, EditMachines, EditedMachines, Group, NameSite, NamedSite,
         RenameMachine, RenamedMachine, Tag, UNKNOWN_MACHINES,
     },
+    audit::{AuditExportPage, AuditHead, AuditPage},
     format,
     site_budget::{SetSiteBudget, SiteStatus},
 };
@@ -157,6 +161,39 @@ impl ApiClient {
     pub(crate) async fn revoke_token(&self, id: Digest) -> Result<(), ApiClientError> {
         self.post_path(&format!("tokens/{id}/revoke")).await.map(discard)
     }
+    /// Lists the access tokens of persons.
+    pub(crate) async fn access(&self) -> Result<Vec<Access>, ApiClientError> {
+        self.get("access").await
+    }
+    /// Returns what this profile's token permits.
+    pub(crate) async fn own_access(&self) -> Result<OwnAccess, ApiClientError> {
+        self.get("access/self").await
+    }
+    /// Creates an access token for a person.
+    pub(crate) async fn create_access(&self, wanted: &NewAccess) -> Result<AccessCreated, ApiClientError> {
+        self.post("access", wanted).await
+    }
+    /// Revokes an access token.
+    pub(crate) async fn revoke_access(&self, id: u64) -> Result<Access, ApiClientError> {
+        self.post_path(&format!("access/{id}/revoke")).await
+    }
+    /// Lists rows of the audit log, the newest first: those before the row `before`, at most `limit`.
+    pub(crate) async fn audit(
+        &self,
+        query: &AuditQuery,
+        before: Option<u64>,
+        limit: u64,
+    ) -> Result<AuditPage, ApiClientError> {
+        self.get(&query.path(before, limit)).await
+    }
+    /// Fetches the newest head of the audit log, and the proof that the log begins with its first `known` rows.
+    pub(crate) async fn audit_head(&self, known: u64) -> Result<AuditHead, ApiClientError> {
+        self.get(&format!("audit/head?known={known}")).await
+    }
+    /// Fetches rows of the audit log exactly as hashed, from this one on.
+    pub(crate) async fn audit_rows(&self, from: u64) -> Result<AuditExportPage, ApiClientError> {
+        self.get(&format!("audit/rows?from={from}")).await
+    }
     /// Registers a signed release. Its artifacts must have been uploaded before.
     pub(crate) async fn publish(&self, release: &Publish) -> Result<(), ApiClientError> {
         self.post("releases", release).await.map(discard)
@@ -286,7 +323,7 @@ impl ApiClient {
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         // No port: that of the address in use applies.
         let url = format!("https://{SERVER_NAME}/api/v1/{path}");
-        self.http.request(method, url).bearer_auth(&self.profile.token)
+        self.http.request(method, url).bearer_auth(self.profile.token.expose())
     }
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
         let response = self.try_addresses(async || self.send(self.request(Method::GET, path)).await).await?;

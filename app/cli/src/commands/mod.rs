@@ -2,6 +2,8 @@
 //!
 //! What the demo needs too is in functions that return data; each `run` prints it.
 
+pub(crate) mod access;
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod deployment_control;

@@ -312,7 +312,7 @@ mod tests {
         let profile = Profile {
             servers: vec!["127.0.0.1:1".parse().unwrap()],
             ca: Digest([0; 32]),
-            token: String::new(),
+            token: "".into(),
             root: None,
         };
         let failure = trusted_root(&profile).unwrap_err();

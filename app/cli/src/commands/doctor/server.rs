@@ -329,7 +329,7 @@ mod tests {
     use crate::commands::{doctor::Verdict, test_machine::machine};
 
     fn profile(root: Option<Digest>) -> Profile {
-        Profile { servers: vec!["127.0.0.1:1".parse().unwrap()], ca: Digest([0; 32]), token: String::new(), root }
+        Profile { servers: vec!["127.0.0.1:1".parse().unwrap()], ca: Digest([0; 32]), token: "".into(), root }
     }
 
     #[test]

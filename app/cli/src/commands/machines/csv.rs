@@ -8,7 +8,7 @@ use crate::{commands::selection::join_names, output::format_age};
 use banyan_proto::{UnixSeconds, admin::Machine};
 
 /// The byte order mark.
-const MARK: char = '\u{feff}';
+pub(crate) const MARK: char = '\u{feff}';
 /// With these, spreadsheets begin a formula. The last four are the same signs in full width.
 const FORMULA_SIGNS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
 /// What may stand between cells; the first of them in the first line does.
@@ -44,7 +44,8 @@ pub(super) fn format_machines(machines: &[Machine], now: UnixSeconds) -> String 
     text
 }
 
-fn format_line<const N: usize>(cells: [String; N]) -> String {
+/// Formats the cells of a line. None of them becomes a formula.
+pub(crate) fn format_line<const N: usize>(cells: [String; N]) -> String {
     cells.map(|cell| format_cell(&cell)).join(",") + "\r\n"
 }
 

@@ -1,7 +1,7 @@
 //! `banyan machines`: lists the enrolled machines or those of a filter, shows one, revokes one, or readmits a quarantined
 //! one. `edit` changes names, groups and tags, and `import` takes them from a CSV file.
 
-mod csv;
+pub(crate) mod csv;
 mod edit;
 mod import;
 
