@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use banyan_proto::{Reason, api::ApiError};
+use banyan_proto::{Reason, admin::ChangedMeanwhile, api::ApiError};
 use banyan_wire::{file_room, rare_log::RareLog};
 use std::path::Path;
 use tracing::error;
@@ -17,11 +17,17 @@ use tracing::error;
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) error: ApiError,
+    /// What is set now, if the request was about something older.
+    present: Option<Box<serde_json::Value>>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, reason: Reason, detail: impl Into<String>) -> Self {
-        Self { status, error: ApiError { reason, detail: detail.into() } }
+        Self { status, error: ApiError { reason, detail: detail.into() }, present: None }
+    }
+    /// Says what is set now.
+    pub(crate) fn with_present(self, present: serde_json::Value) -> Self {
+        Self { present: Some(Box::new(present)), ..self }
     }
     /// The request is malformed (400).
     pub(crate) fn bad(detail: impl Into<String>) -> Self {
@@ -74,7 +80,13 @@ pub(crate) struct RefusalReason(pub(crate) Reason);
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let reason = RefusalReason(self.error.reason);
-        let mut response = (self.status, Json(self.error)).into_response();
+        let mut response = match self.present {
+            None => (self.status, Json(self.error)).into_response(),
+            Some(present) => {
+                let ApiError { reason, detail } = self.error;
+                (self.status, Json(ChangedMeanwhile { reason, detail, present: *present })).into_response()
+            }
+        };
         response.extensions_mut().insert(reason);
         response
     }

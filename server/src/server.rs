@@ -1,7 +1,7 @@
 //! The server: the services that the API calls. `start` creates them.
 
 use crate::{
-    access::tokens::AccessTokens,
+    access::{idempotency::Idempotency, request_counts::RequestCounts, tokens::AccessTokens},
     audit::AuditLog,
     deadline_clock::DeadlineClock,
     deployments::{
@@ -46,6 +46,10 @@ pub(crate) struct Server {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) access: Arc<AccessTokens>,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) request_counts: RequestCounts,
+    /// Held while a request with `If-Match` compares versions and changes something.
+    pub(crate) editing: tokio::sync::Mutex<()>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) enrolment: Enrolment,
     pub(crate) revocation: Arc<Revocation>,

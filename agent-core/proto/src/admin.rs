@@ -290,6 +290,10 @@ pub struct Machine {
     /// Whether the machine knows the addresses that the server announces now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knows_server_addresses: Option<bool>,
+    /// Identifies what the machine is assigned: its name, groups and tags. A request to rename it with `If-Match` and this
+    /// is refused with 412 if that was changed meanwhile. Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// What the machine's link carries.
     #[serde(default, skip_serializing_if = "KnownRates::is_empty")]
     pub rates: KnownRates,
@@ -348,10 +352,27 @@ pub struct GroupPolicy {
     /// of equal ranks, the group whose name comes first.
     #[serde(default)]
     pub rank: i32,
+    /// Identifies what is set for this group. A request to set the policy with `If-Match` and this is refused with 412 if
+    /// it was changed meanwhile. Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// To how many machines this entry's own policy applies; for the entry of all machines, to how many that one does.
     /// Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applies_to: Option<usize>,
+}
+
+/// The reply with status 412 to a request with `If-Match`: what it was to change has been changed since the sender read
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ChangedMeanwhile {
+    /// The reason code: `changed-meanwhile`.
+    pub reason: Reason,
+    /// A message for people.
+    pub detail: String,
+    /// What is set now, with its version.
+    pub present: serde_json::Value,
 }
 
 /// The machines that a deployment targets.

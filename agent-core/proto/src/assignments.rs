@@ -172,6 +172,10 @@ pub struct NameSite {
 pub struct NamedSite {
     /// The site's name.
     pub name: String,
+    /// Identifies the ranges. A request to name the site with `If-Match` and this is refused with 412 if they were changed
+    /// meanwhile. Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Its ranges.
     pub ranges: Vec<AddressRange>,
     /// The number of machines there, without revoked ones.

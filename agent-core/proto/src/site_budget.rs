@@ -89,6 +89,10 @@ pub struct SiteStatus {
     pub rates: SiteRates,
     /// The shares that machines have now.
     pub shares: Vec<SiteShare>,
+    /// Identifies the budget. A request to set it with `If-Match` and this is refused with 412 if it was changed meanwhile.
+    /// Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What one machine may move over its site's uplink now.

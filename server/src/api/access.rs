@@ -4,7 +4,7 @@ use super::{
     JsonResult, ServerState,
     administrator::Administrator,
     extract::{JsonBody, PathParams},
-    routes::{Routes, Rule, Scoping},
+    routes::{Routes, Rule, Scoping, Work},
 };
 use axum::{Json, extract::State};
 use banyan_proto::{
@@ -18,7 +18,7 @@ pub(super) fn add_to(routes: Routes) -> Routes {
     routes
         .add(Rule::any_token(), routes!(own_access))
         .add(Rule::read(Permission::Access, Scoping::WholeServer), routes!(list))
-        .add(change, routes!(create))
+        .add(change.with_work(Work::Secret), routes!(create))
         .add(change, routes!(revoke))
 }
 

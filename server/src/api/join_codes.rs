@@ -4,7 +4,7 @@ use super::{
     EmptyResult, JsonResult, ServerState,
     administrator::Administrator,
     extract::{JsonBody, PathParams},
-    routes::{Routes, Rule, Scoping},
+    routes::{Routes, Rule, Scoping, Work},
 };
 use crate::{access::scope::Scope, refusal::Refusal};
 use axum::{Json, extract::State, http::StatusCode};
@@ -19,7 +19,7 @@ pub(super) fn add_to(routes: Routes) -> Routes {
     let change = Rule::change(Permission::Enrol, Scoping::Narrowed);
     routes
         .add(Rule::read(Permission::Enrol, Scoping::Narrowed), routes!(open_tokens))
-        .add(change, routes!(create_token))
+        .add(change.with_work(Work::Secret), routes!(create_token))
         .add(change, routes!(revoke_token))
 }
 

@@ -5,12 +5,13 @@ use super::{
     administrator::Administrator,
     extract::{JsonBody, PathParams, QueryParams},
     routes::{Routes, Rule, Scoping},
+    versions::{self, version_of},
 };
 use crate::{access::scope::Scope, refusal::Refusal, server::Server, store::MachineRow};
 use axum::{
     Json,
     extract::State,
-    http::{HeaderName, StatusCode},
+    http::{HeaderMap, HeaderName, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use banyan_proto::{
@@ -92,8 +93,14 @@ async fn machines(
     Ok((unknown, describe(if list.unknown { found.unknown } else { found.machines })).into_response())
 }
 
+/// Returns what the version of a machine is made of.
+fn assigned_of(row: &MachineRow) -> impl serde::Serialize {
+    (row.id, row.assigned.name.clone(), row.assigned.groups.clone(), row.assigned.tags.clone())
+}
+
 fn describe_machine(server: &Server, row: MachineRow) -> Machine {
     let observed = server.registry.observed(row.id);
+    let version = Some(version_of(&assigned_of(&row)));
     Machine {
         online: server.connections.is_online(row.id),
         clock_ahead: observed.clock_ahead,
@@ -107,6 +114,7 @@ fn describe_machine(server: &Server, row: MachineRow) -> Machine {
         group: row.assigned.groups.first().cloned(),
         groups: row.assigned.groups,
         tags: row.assigned.tags,
+        version,
         platform: row.platform,
         addresses: row.addresses,
         seen: row.seen,
@@ -190,7 +198,8 @@ async fn assign(
     Ok(Json(assigned))
 }
 
-/// Gives a machine a name, which replaces the label that it reports.
+/// Gives a machine a name, which replaces the label that it reports. `If-Match` makes that depend on the version in the
+/// list.
 #[utoipa::path(
     post,
     path = "/api/v1/machines/{name}/rename",
@@ -204,9 +213,12 @@ async fn rename(
     State(server): ServerState,
     administrator: Administrator,
     PathParams(name): PathParams<String>,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<RenameMachine>,
 ) -> JsonResult<RenamedMachine> {
+    let _editing = server.editing.lock().await;
     let row = find(&server, &administrator, &name)?;
+    versions::check(&headers, &version_of(&assigned_of(&row)), &describe_machine(&server, row.clone()))?;
     administrator.note_before(&row.name());
     administrator.note_after(&request.name);
     server.assignments.rename(&row.id.to_string(), &request).await.map(Json)

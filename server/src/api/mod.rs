@@ -9,11 +9,13 @@ mod extract;
 mod join_codes;
 mod long_work;
 mod machines;
+mod metrics;
 mod openapi;
 mod policies;
 mod publishing;
 mod routes;
 mod server_info;
+mod versions;
 
 use crate::{net::accept::Routers, refusal::Refusal, server::Server};
 use axum::{Extension, Json, Router, extract::State, http::StatusCode};
@@ -33,6 +35,7 @@ fn administrators(server: &Arc<Server>) -> Router<Arc<Server>> {
         .add(Rule::any_token(), routes!(openapi::document))
         .add(Rule::any_token(), routes!(long_work::work));
     let routes = server_info::add_to(routes);
+    let routes = metrics::add_to(routes);
     let routes = access::add_to(routes);
     let routes = audit::add_to(routes);
     let routes = publishing::add_to(routes);

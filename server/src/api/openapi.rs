@@ -2,14 +2,19 @@
 //! it describes.
 
 use super::routes::{Needs, Rule, Scoping, Work};
+use crate::access::idempotency;
 use axum::{Extension, http::header::CONTENT_TYPE, response::IntoResponse};
-use banyan_proto::{admin::Working, api::ApiError};
+use banyan_proto::{
+    admin::{ChangedMeanwhile, Working},
+    api::ApiError,
+};
 use std::sync::Arc;
 use utoipa::{
     OpenApi as _,
     openapi::{
         Content, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema,
-        path::{Operation, PathItem},
+        path::{Operation, ParameterBuilder, ParameterIn, PathItem},
+        schema::{ObjectBuilder, Type},
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
@@ -24,13 +29,14 @@ const REFUSALS: &[(&str, &str)] = &[
     ("403", "The token's role lacks the permission (`x-permission`), or its groups do not cover this."),
     ("404", "There is no such object, or the token's groups do not include it."),
     ("408", "The request's body arrived too slowly."),
+    ("409", "The request is valid but conflicts with the present state."),
+    ("422", "The request is understood but cannot be carried out, or comes from a newer version."),
     ("500", "The server failed; its log has the details."),
 ];
 /// What requests that change something can be answered beside that.
 const REFUSALS_OF_CHANGES: &[(&str, &str)] = &[
-    ("409", "The request is valid but conflicts with the present state."),
+    ("412", "`If-Match` names another version than the present one, which the answer has."),
     ("413", "The body is too large."),
-    ("422", "The request is understood but cannot be carried out, or comes from a newer version."),
     ("507", "The server's disk is full."),
 ];
 
@@ -66,7 +72,7 @@ pub(super) fn empty() -> OpenApi {
                            common. `x-permission` names the permission that a request needs, and `x-groups` what a token \
                            that is limited to groups of machines can do with it."
         ),
-        components(schemas(ApiError, Working))
+        components(schemas(ApiError, ChangedMeanwhile, Working))
     )]
     struct Empty;
     let mut description = Empty::openapi();
@@ -96,12 +102,22 @@ fn complete_operation(operation: &mut Operation, rule: Rule) {
     let refusals = REFUSALS.iter().chain(if changes { REFUSALS_OF_CHANGES } else { &[] });
     for (status, description) in refusals {
         let answers = &mut operation.responses.responses;
-        answers.entry((*status).to_owned()).or_insert_with(|| answer(description, "ApiError"));
+        let body = if *status == "412" { "ChangedMeanwhile" } else { "ApiError" };
+        answers.entry((*status).to_owned()).or_insert_with(|| answer(description, body));
     }
     if changes {
         let description = "The server is still at work; ask `GET /api/v1/work/{work}` for the answer.";
         let answers = &mut operation.responses.responses;
         answers.entry("202".to_owned()).or_insert_with(|| answer(description, "Working"));
+    }
+    if rule.work == Work::Alone {
+        let key = ParameterBuilder::new()
+            .name(idempotency::HEADER)
+            .parameter_in(ParameterIn::Header)
+            .description(Some("A new text for each request. The same request with the same key is carried out once."))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(128))))
+            .build();
+        operation.parameters.get_or_insert_default().push(key.into());
     }
     operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
     let permission = match rule.needs {

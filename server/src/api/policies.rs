@@ -5,14 +5,20 @@ use super::{
     administrator::Administrator,
     extract::JsonBody,
     routes::{Routes, Rule, Scoping},
+    versions::{self, version_of},
 };
-use crate::refusal::Refusal;
-use axum::{Json, extract::State, http::StatusCode};
+use crate::{refusal::Refusal, server::Server, store::is_same_name};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use banyan_proto::{
-    Reason,
+    Reason, UnixSeconds,
     access::Permission,
     admin::{GroupPolicy, SetPolicy},
     assignments::{NameSite, NamedSite},
+    schedule::Policy,
     site_budget::{SetSiteBudget, SiteStatus},
 };
 use utoipa_axum::routes;
@@ -38,7 +44,7 @@ pub(super) fn add_to(routes: Routes) -> Routes {
     responses((status = 200, description = "The policies in force.", body = Vec<GroupPolicy>))
 )]
 async fn policies(State(server): ServerState, administrator: Administrator) -> Json<Vec<GroupPolicy>> {
-    let mut policies = server.policies.all();
+    let mut policies = policies_with_versions(&server);
     let scope = administrator.scope();
     if !scope.is_all() {
         policies.retain(|policy| policy.group.as_deref().is_none_or(|group| scope.has_group(group)));
@@ -50,7 +56,18 @@ async fn policies(State(server): ServerState, administrator: Administrator) -> J
     Json(policies)
 }
 
-/// Sets or removes the policy of a group, or of all machines.
+/// Returns the policies with their versions. Numbers and times are left out: those of another group's change can be in it.
+fn policies_with_versions(server: &Server) -> Vec<GroupPolicy> {
+    let mut policies = server.policies.all();
+    for one in &mut policies {
+        let content = Policy { number: 0, issued: UnixSeconds(0), ..one.policy.clone() };
+        let own = one.own.then_some((one.rank, content));
+        one.version = Some(version_of(&(&one.group, own)));
+    }
+    policies
+}
+
+/// Sets or removes the policy of a group, or of all machines. `If-Match` makes that depend on the version in the list.
 #[utoipa::path(
     post,
     path = "/api/v1/policies",
@@ -62,6 +79,7 @@ async fn policies(State(server): ServerState, administrator: Administrator) -> J
 async fn set_policy(
     State(server): ServerState,
     administrator: Administrator,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<SetPolicy>,
 ) -> EmptyResult {
     administrator.note_object("policy", request.group.as_deref().unwrap_or("*"));
@@ -70,8 +88,15 @@ async fn set_policy(
         let detail = "your token is limited to groups, and this policy is not theirs";
         return Err(Refusal::forbidden(Reason::NotAllowed, detail));
     }
-    let present = server.policies.all().into_iter().find(|policy| policy.group == request.group && policy.own);
-    administrator.note_before(&present.map(|present| (present.rank, present.policy)));
+    let _editing = server.editing.lock().await;
+    let is_this = |policy: &GroupPolicy| match (&policy.group, &request.group) {
+        (Some(one), Some(other)) => is_same_name(one, other),
+        (one, other) => one == other,
+    };
+    let present = policies_with_versions(&server).into_iter().find(is_this);
+    versions::check(&headers, present.as_ref().and_then(|one| one.version.as_deref()).unwrap_or_default(), &present)?;
+    let own = present.filter(|present| present.own);
+    administrator.note_before(&own.map(|own| (own.rank, own.policy)));
     administrator.note_after(&(request.rank, &request.policy));
     server.policies.set(&request).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -86,10 +111,16 @@ async fn set_policy(
     responses((status = 200, description = "The sites.", body = Vec<SiteStatus>))
 )]
 async fn sites(State(server): ServerState) -> Json<Vec<SiteStatus>> {
-    Json(server.site_budgets.all())
+    Json(sites_with_versions(&server))
 }
 
-/// Sets or removes the budget of a site.
+fn sites_with_versions(server: &Server) -> Vec<SiteStatus> {
+    let mut sites = server.site_budgets.all();
+    sites.iter_mut().for_each(|one| one.version = Some(version_of(&(one.site, &one.budget))));
+    sites
+}
+
+/// Sets or removes the budget of a site. `If-Match` makes that depend on the version in the list.
 #[utoipa::path(
     post,
     path = "/api/v1/sites",
@@ -101,10 +132,13 @@ async fn sites(State(server): ServerState) -> Json<Vec<SiteStatus>> {
 async fn set_site_budget(
     State(server): ServerState,
     administrator: Administrator,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<SetSiteBudget>,
 ) -> EmptyResult {
     administrator.note_object("site", request.site);
-    let present = server.site_budgets.all().into_iter().find(|status| status.site == request.site);
+    let _editing = server.editing.lock().await;
+    let present = sites_with_versions(&server).into_iter().find(|status| status.site == request.site);
+    versions::check(&headers, present.as_ref().and_then(|one| one.version.as_deref()).unwrap_or_default(), &present)?;
     administrator.note_before(&present.and_then(|status| status.budget));
     administrator.note_after(&request.budget);
     server.site_budgets.set(&request).await?;
@@ -120,10 +154,16 @@ async fn set_site_budget(
     responses((status = 200, description = "The named sites.", body = Vec<NamedSite>))
 )]
 async fn named_sites(State(server): ServerState) -> Json<Vec<NamedSite>> {
-    Json(server.named_sites.all())
+    Json(named_sites_with_versions(&server))
 }
 
-/// Gives ranges of addresses a name, or removes the name.
+fn named_sites_with_versions(server: &Server) -> Vec<NamedSite> {
+    let mut sites = server.named_sites.all();
+    sites.iter_mut().for_each(|one| one.version = Some(version_of(&(&one.name, &one.ranges))));
+    sites
+}
+
+/// Gives ranges of addresses a name, or removes the name. `If-Match` makes that depend on the version in the list.
 #[utoipa::path(
     post,
     path = "/api/v1/sites/names",
@@ -135,10 +175,15 @@ async fn named_sites(State(server): ServerState) -> Json<Vec<NamedSite>> {
 async fn name_site(
     State(server): ServerState,
     administrator: Administrator,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<NameSite>,
 ) -> EmptyResult {
     administrator.note_object("site-name", &request.name);
-    administrator.note_before(&server.named_sites.all().into_iter().find(|site| site.name == request.name));
+    let _editing = server.editing.lock().await;
+    let all = named_sites_with_versions(&server);
+    let present = all.into_iter().find(|site| is_same_name(&site.name, &request.name));
+    versions::check(&headers, present.as_ref().and_then(|one| one.version.as_deref()).unwrap_or_default(), &present)?;
+    administrator.note_before(&present.map(|present| present.ranges));
     administrator.note_after(&request.ranges);
     server.named_sites.set(&request).await?;
     Ok(StatusCode::NO_CONTENT)

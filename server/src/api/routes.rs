@@ -45,8 +45,10 @@ pub(super) enum Scoping {
 pub(super) enum Work {
     /// It changes nothing.
     Read,
-    /// As work that nobody else joins.
+    /// As work that nobody else joins. With an idempotency key, it is carried out once.
     Alone,
+    /// As work that nobody else joins. Its answer has a secret, so it is not kept for an idempotency key.
+    Secret,
     /// As work that the same request joins while it is under way. Repeating it changes nothing more.
     Joined,
     /// Its body is as long as an artifact, and the handler looks after it.
@@ -151,20 +153,30 @@ fn wrap(handler: Handler, gate: &Gate) -> Handler {
     };
     let handler = match rule.work {
         Work::Read => handler,
-        Work::Alone | Work::Joined | Work::Upload => handler.route_layer(from_fn_with_state(gate.clone(), record)),
+        Work::Alone | Work::Secret | Work::Joined | Work::Upload => {
+            handler.route_layer(from_fn_with_state(gate.clone(), record))
+        }
     };
     let handler = handler.route_layer(from_fn(before_machines)).route_layer(limit);
     let handler = match rule.work {
         Work::Alone => handler.route_layer(from_fn_with_state(Arc::clone(server), long_work::run_alone)),
+        Work::Secret => handler.route_layer(from_fn_with_state(Arc::clone(server), long_work::run_unkeyed)),
         Work::Joined => handler.route_layer(from_fn_with_state(Arc::clone(server), long_work::run_joined)),
         Work::Read | Work::Upload => handler,
     };
     handler.route_layer(from_fn_with_state(gate.clone(), authorise))
 }
 
-/// Lets a request through if its token is valid and the route's rule permits it.
-async fn authorise(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let (identity, from) = match authenticate(&gate.server, request.headers(), request.extensions()).await {
+/// Lets a request through if its token is valid and the route's rule permits it. Counts the answers.
+async fn authorise(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let response = check(&gate, request, next).await;
+    gate.server.request_counts.count(response.status());
+    response
+}
+
+async fn check(gate: &Gate, mut request: Request, next: Next) -> Response {
+    let found = authenticate(&gate.server, request.headers(), request.extensions());
+    let (identity, from) = match found.await {
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
@@ -173,7 +185,8 @@ async fn authorise(State(gate): State<Gate>, mut request: Request, next: Next) -
     if let Err(refusal) = checked {
         if gate.rule.work != Work::Read {
             let result = Err((AuditResult::Refused, Some(refusal.error.reason)));
-            let recorded = administrator.record(&gate.server, &gate.operation, request.uri().path(), result).await;
+            let path = request.uri().path().to_owned();
+            let recorded = administrator.record(&gate.server, &gate.operation, &path, result).await;
             return recorded.err().unwrap_or(refusal).into_response();
         }
         return refusal.into_response();

@@ -146,6 +146,10 @@ impl AuditLog {
     fn sign(&self, tree: &GrowingTree, at: UnixSeconds) -> Signed<TreeHead> {
         self.secrets.orders.sign(&TreeHead { server: self.server, size: tree.size(), root: tree.root(), at })
     }
+    /// Returns how many rows the log has.
+    pub(crate) async fn size(&self) -> u64 {
+        self.state.lock().await.tree.size()
+    }
     /// Returns the newest head, with the proof that the log begins with its first `known` rows.
     pub(crate) async fn head(&self, known: u64) -> Result<AuditHead, Refusal> {
         let state = self.state.lock().await;

@@ -64,6 +64,7 @@ impl NamedSites {
         let names = self.names();
         let site = |row: &NamedSiteRow| NamedSite {
             name: row.name.clone(),
+            version: None,
             ranges: row.ranges.clone(),
             machines: addresses.iter().filter(|ip| row.ranges.iter().any(|range| range.contains(**ip))).count(),
         };

@@ -182,6 +182,7 @@ impl GroupPolicies {
             let own = self.cache.row(group.as_deref()).filter(|row| row.policy.is_some());
             GroupPolicy {
                 own: own.is_some(),
+                version: None,
                 rank: own.as_ref().map_or(0, |row| row.rank),
                 applies_to: Some(match (&own, &group) {
                     (Some(row), _) => applies.get(&row.group).copied().unwrap_or_default(),

@@ -181,6 +181,7 @@ impl SiteBudgets {
             budget: self.budget(site),
             rates: self.rates(site),
             shares: self.shares(site),
+            version: None,
         };
         machines.into_iter().map(status).collect()
     }

@@ -1,7 +1,7 @@
 //! Opens what the data folder holds, and connects the services to each other.
 
 use crate::{
-    access::tokens::AccessTokens,
+    access::{idempotency::Idempotency, request_counts::RequestCounts, tokens::AccessTokens},
     audit::AuditLog,
     deadline_clock::DeadlineClock,
     deployments::{
@@ -152,6 +152,7 @@ impl Services {
         let setup = Digest::of(secrets.admin_token().as_bytes());
         let access = Arc::new(AccessTokens::new(sqlite.access_tokens().await?, setup, Arc::clone(&store)));
         let audit = Arc::new(AuditLog::open(server, Arc::clone(&store), Arc::clone(secrets)).await?);
+        let idempotency = Idempotency::new(Arc::clone(&store));
 
         // Network and identities.
         let (connections, node, wake_ups) =
@@ -429,6 +430,9 @@ impl Services {
             secrets: Arc::clone(secrets),
             access,
             audit,
+            idempotency,
+            request_counts: RequestCounts::default(),
+            editing: tokio::sync::Mutex::default(),
             registry,
             enrolment,
             revocation,

@@ -6,8 +6,10 @@
 mod access;
 mod audit;
 mod deployments;
+mod idempotency;
 mod known_reach;
 mod machines;
+mod metrics;
 mod policies;
 mod pool;
 mod progress;
@@ -18,7 +20,9 @@ mod sqlite;
 
 pub(crate) use access::{AccessTokenRow, NewAccessToken};
 pub(crate) use audit::{AuditFilter, NewAuditRow, StoredAuditLog};
+pub(crate) use idempotency::{FirstAnswer, IdempotencyKey};
 pub(crate) use known_reach::{DialledFrom, KnownReach};
+pub(crate) use metrics::FleetCounts;
 pub(crate) use pool::before_machines;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
@@ -231,6 +235,21 @@ pub(crate) trait AuditStore {
     async fn hashed_audit_rows(&self, from: u64, limit: u64) -> StoreResult<Vec<HashedRow>>;
 }
 
+/// Answers to requests with an idempotency key.
+#[async_trait]
+pub(crate) trait IdempotencyStore {
+    /// Returns the first answer to a request with this key, if it is not older than a day.
+    async fn first_answer(&self, key: &IdempotencyKey, now: UnixSeconds) -> StoreResult<Option<FirstAnswer>>;
+    /// Stores an answer, and deletes those that are older than a day.
+    async fn keep_answer(&self, key: &IdempotencyKey, answer: &FirstAnswer, now: UnixSeconds) -> StoreResult<()>;
+}
+
+/// Counts for the metrics.
+#[async_trait]
+pub(crate) trait MetricsStore {
+    async fn fleet_counts(&self) -> StoreResult<FleetCounts>;
+}
+
 /// Deployments and their lists.
 #[async_trait]
 pub(crate) trait DeploymentStore {
@@ -296,6 +315,8 @@ pub(crate) trait Store:
     + SiteBudgetStore
     + AccessStore
     + AuditStore
+    + IdempotencyStore
+    + MetricsStore
     + DeploymentStore
     + ProgressStore
     + Send
@@ -310,6 +331,8 @@ impl<T> Store for T where
         + SiteBudgetStore
         + AccessStore
         + AuditStore
+        + IdempotencyStore
+        + MetricsStore
         + DeploymentStore
         + ProgressStore
         + Send

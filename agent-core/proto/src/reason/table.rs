@@ -269,6 +269,11 @@ reasons! {
             => "publish the release again from the same file, and check the server's disk",
         user: "the server can't send this update at the moment"
             => "nothing to do: your administrator can see this";
+    ChangedMeanwhile = "changed-meanwhile", Nobody,
+        admin: "somebody else has changed this since you read it"
+            => "look at what is set now, then repeat your change",
+        user: "this was changed by somebody else meanwhile"
+            => "try again";
     TooManyRequests = "too-many-requests", Machine,
         admin: "the machine sends more requests than the server takes from one machine"
             => "wait: the machine tries again more slowly; if this continues, check what runs on it",

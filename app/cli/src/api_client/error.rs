@@ -88,7 +88,11 @@ impl Advice for ApiClientError {
                     .into()
             }
             Self::Stalled { .. } => "check the server's log and the network, then try again".into(),
-            Self::TokenRejected => "copy admin.toml from the server's data folder again".into(),
+            Self::TokenRejected => {
+                "the token may be expired or revoked: ask an owner for a new one (`banyan access add`), or copy admin.toml \
+                 from the server's data folder again"
+                    .into()
+            }
             Self::NotFound => "compare the versions: `banyan --version` here and on the server".into(),
             Self::Refused(error) if matches!(error.reason, Reason::Unknown | Reason::BadRequest) => {
                 "correct the request as the server describes, then try again".into()

@@ -58,6 +58,8 @@ const SHORT_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait without any sign of the server before a request fails: no data moves in either direction, and the
 /// server does not say that it is at work. Nothing limits a request as a whole.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The header with the key of a request that is carried out once, however often it is sent.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The pause before a server that is unreachable or at work is asked again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long to try again when the server closes new connections, and the pause between two attempts. Callers that say
@@ -151,7 +153,7 @@ impl ApiClient {
     }
     /// Creates a join secret.
     pub(crate) async fn create_token(&self, token: &NewToken) -> Result<TokenCreated, ApiClientError> {
-        self.post("tokens", token).await
+        self.post_for_secret("tokens", token).await
     }
     /// Lists the join secrets that machines can still enrol with.
     pub(crate) async fn open_tokens(&self) -> Result<Vec<OpenToken>, ApiClientError> {
@@ -171,7 +173,7 @@ impl ApiClient {
     }
     /// Creates an access token for a person.
     pub(crate) async fn create_access(&self, wanted: &NewAccess) -> Result<AccessCreated, ApiClientError> {
-        self.post("access", wanted).await
+        self.post_for_secret("access", wanted).await
     }
     /// Revokes an access token.
     pub(crate) async fn revoke_access(&self, id: u64) -> Result<Access, ApiClientError> {
@@ -335,13 +337,41 @@ impl ApiClient {
         body: &(impl Format + Serialize),
     ) -> Result<T, ApiClientError> {
         let body: Arc<[u8]> = format::write(body).into_bytes().into();
-        let send = || self.post_body(path, &body);
+        let key = new_key();
+        let send = || self.post_body(path, &body, &key);
+        self.read(self.wait_for_work(self.send_once(send).await?, send).await?).await
+    }
+    /// Sends a request whose answer has a secret. The server does not keep it, so the request is not sent again.
+    async fn post_for_secret<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Format + Serialize),
+    ) -> Result<T, ApiClientError> {
+        let body: Arc<[u8]> = format::write(body).into_bytes().into();
+        let key = new_key();
+        let send = || self.post_body(path, &body, &key);
         self.read(self.wait_for_work(send().await?, send).await?).await
     }
-    async fn post_body(&self, path: &str, body: &Arc<[u8]>) -> Result<reqwest::Response, ApiClientError> {
+    /// Sends a request with an idempotency key. Sends it again if the connection was lost before the answer: the server
+    /// carries it out once.
+    async fn send_once<F>(&self, send: impl Fn() -> F) -> Result<reqwest::Response, ApiClientError>
+    where
+        F: Future<Output = Result<reqwest::Response, ApiClientError>>,
+    {
+        let failures = self.order.failures();
+        match send().await {
+            Err(ApiClientError::Unreachable { .. }) if self.order.failures() == failures => {
+                tokio::time::sleep(RETRY_PAUSE).await;
+                send().await
+            }
+            answer => answer,
+        }
+    }
+    async fn post_body(&self, path: &str, body: &Arc<[u8]>, key: &str) -> Result<reqwest::Response, ApiClientError> {
         let size = body.len() as u64;
         let send = async || {
             let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
+            let request = request.header(IDEMPOTENCY_KEY, key);
             let request = request.header(CONTENT_LENGTH, size);
             self.send_body(request, std::io::Cursor::new(Arc::clone(body)), |_| {}).await
         };
@@ -349,8 +379,10 @@ impl ApiClient {
     }
     /// Sends a request that consists of its path alone.
     async fn post_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        let send = || self.try_addresses(async || self.send(self.request(Method::POST, path)).await);
-        self.read(self.wait_for_work(send().await?, send).await?).await
+        let key = new_key();
+        let request = || self.request(Method::POST, path).header(IDEMPOTENCY_KEY, &key);
+        let send = || self.try_addresses(async || self.send(request()).await);
+        self.read(self.wait_for_work(self.send_once(send).await?, send).await?).await
     }
     /// Sends a request to one address after the other, until it is sent. Each has its own time to connect: one may accept
     /// connections and never answer.
@@ -493,6 +525,11 @@ impl Resolve for ServerResolver {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+/// Returns a new idempotency key.
+fn new_key() -> String {
+    MachineId::random().to_string()
 }
 
 /// Encodes a text for the part of an address behind the question mark.

@@ -261,6 +261,7 @@ mod tests {
         };
         let rates = SiteRates { download: Some(600_000), upload: None };
         let site = SiteStatus {
+            version: None,
             site: "10.1.2.0/24".parse().unwrap(),
             machines: 8,
             budget: Some(SiteBudget(vec![])),

@@ -5,6 +5,7 @@ use banyan_proto::{KnownRates, MachineId, UnixSeconds, admin::Machine};
 /// Returns an online machine whose id repeats this byte.
 pub(super) fn machine(id: u8, label: &str) -> Machine {
     Machine {
+        version: None,
         id: MachineId([id; 16]),
         label: label.into(),
         reported_label: None,

@@ -243,6 +243,7 @@ mod tests {
     #[test]
     fn a_group_without_machines_is_noticed() {
         let entry = |group: Option<&str>, machines| GroupPolicy {
+            version: None,
             group: group.map(str::to_owned),
             own: true,
             policy: Policy::default(),
@@ -263,6 +264,7 @@ mod tests {
     fn what_is_shown_says_whose_it_is_and_can_be_set_again() {
         let policy = Policy { upload: Some(5), number: 3, ..Policy::default() };
         let entry = |group: Option<&str>, own| GroupPolicy {
+            version: None,
             group: group.map(str::to_owned),
             own,
             policy: policy.clone(),
