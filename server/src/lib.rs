@@ -9,6 +9,7 @@
 //! | `api` | translates HTTP requests and answers; decides nothing |
 //! | `server` | holds the services that the API calls |
 //! | `swarm_host` | sends orders and content to the first machines, with the same loop that machines run |
+//! | `events` | the stream of events, and webhooks |
 //! | `machines` | check-ins, receipts, install permits, reports, overdue machines |
 //! | `deployments` | turns "this release to those machines" into signed orders and their lists; policies, the catalogue and manual installs |
 //! | `publishing` | what publishers signed ([`repository`]), its files, withdrawals |
@@ -28,6 +29,7 @@ mod audit;
 pub mod cli;
 mod deadline_clock;
 mod deployments;
+mod events;
 mod identity;
 mod long_work;
 mod machines;

@@ -9,6 +9,7 @@ use crate::{
         order_lifecycle::OrderLifecycle, policies::GroupPolicies, selections::Selections, sideload::Sideload,
         status::DeploymentStatuses,
     },
+    events::webhooks::Webhooks,
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     long_work::LongWork,
     machines::{
@@ -26,6 +27,7 @@ use crate::{
     suspicion_log::SuspicionLog,
 };
 use std::{fs, sync::Arc};
+use tokio_util::sync::CancellationToken;
 
 /// Program and version, as shown in greetings and lists.
 pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERSION"));
@@ -78,6 +80,10 @@ pub(crate) struct Server {
     pub(crate) install_permits: Arc<InstallPermits>,
     pub(crate) reports: Reports,
     pub(crate) suspicions: SuspicionLog,
+    // What administrators' programs learn of it.
+    pub(crate) webhooks: Webhooks,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Server {

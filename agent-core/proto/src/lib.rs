@@ -34,6 +34,7 @@ pub mod schedule;
 mod schema;
 pub mod secret;
 pub mod server_copies;
+pub mod server_events;
 pub mod signed;
 pub mod site;
 pub mod site_budget;
@@ -41,6 +42,7 @@ pub mod size;
 pub mod stop_list;
 pub mod text;
 pub mod time;
+pub mod webhooks;
 
 pub use address::Address;
 pub use address_range::AddressRange;

@@ -1,7 +1,7 @@
 //! How OpenAPI describes types with a text form, and others whose form serde cannot derive.
 
 use crate::{
-    Address, AddressRange, Digest, MachineId, OrderId, Reason, Site, UnixSeconds,
+    Address, AddressRange, Digest, MachineId, OrderId, Reason, ServerCopies, Site, UnixSeconds,
     merkle::TreeHash,
     schedule::{NetworkId, Night, Window},
     signed::{KeyRing, PublicKey},
@@ -57,6 +57,7 @@ schemas! {
     Address = "Address", text("A host name or an IP address, with a port, such as `10.0.0.1:7700`.");
     AddressRange = "AddressRange", text("A range of IP addresses, such as `10.1.0.0/16`.");
     Site = "Site", text("A subnet: a /24 of IPv4 or a /64 of IPv6.");
+    ServerCopies = "ServerCopies", text("How many copies the server may send: a number such as `1.5`, or `auto`.");
     Window = "Window", text("`any`, `idle`, `night`, or hours of the week such as `Mon-Fri 22:00-06:00`.");
     Night = "Night", text("The hours of the night, such as `22:00-06:00`.");
     NetworkId = "NetworkId", text("A network that a machine recognises again.");

@@ -5,6 +5,7 @@ mod administrator;
 mod agents;
 mod audit;
 mod deployments;
+mod events;
 mod extract;
 mod join_codes;
 mod long_work;
@@ -16,6 +17,7 @@ mod publishing;
 mod routes;
 mod server_info;
 mod versions;
+mod webhooks;
 
 use crate::{net::accept::Routers, refusal::Refusal, server::Server};
 use axum::{Extension, Json, Router, extract::State, http::StatusCode};
@@ -43,6 +45,8 @@ fn administrators(server: &Arc<Server>) -> Router<Arc<Server>> {
     let routes = machines::add_to(routes);
     let routes = policies::add_to(routes);
     let routes = deployments::add_to(routes);
+    let routes = events::add_to(routes);
+    let routes = webhooks::add_to(routes);
     let (router, description) = routes.finish();
     router.layer(Extension(Description::new(&description)))
 }

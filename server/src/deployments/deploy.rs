@@ -28,7 +28,7 @@ use banyan_swarm::{
 };
 use std::{sync::Arc, time::Instant};
 use tokio::sync::MutexGuard;
-use tracing::info;
+use tracing::{debug, info};
 
 const DAY: u64 = 24 * 3600;
 /// Lifetime of an order (seconds). Machines do not act on it afterwards.
@@ -160,6 +160,10 @@ impl Deployments {
             if let Some(most) = known_rates::current(row.rates.up, now).and_then(|rate| rate.at_most) {
                 open.sources().set_uplink(row.id, most as f64 / f64::from(artifact.chunk_size));
             }
+        }
+        for row in &fitting {
+            let rates = |known| known_rates::current(known, now);
+            debug!(machine = row.name(), down = ?rates(row.rates.down), up = ?rates(row.rates.up), "planned with this link");
         }
         info!(
             order = %id, package = row.order.package, version = row.version, machines = fitting.len(),

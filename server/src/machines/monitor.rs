@@ -27,6 +27,9 @@ const MAINTENANCE_SECONDS: u64 = 3600;
 const RETRY: Duration = Duration::from_secs(60);
 /// How long reports and suspicious events are kept (seconds).
 const HISTORY_SECONDS: u64 = 180 * 24 * 3600;
+/// How long events are kept for streams and webhooks (seconds), and how many at most.
+const EVENT_SECONDS: u64 = 30 * 24 * 3600;
+const MAX_EVENTS: u64 = 200_000;
 /// Remaining lifetime of the publishers' signatures below which the server warns (seconds).
 const EXPIRY_WARNING_SECONDS: u64 = 60 * 24 * 3600;
 /// The number of reminders after which a reason is recorded for administrators.
@@ -141,6 +144,12 @@ impl Monitor {
         let before = UnixSeconds(self.clock.now().0.saturating_sub(HISTORY_SECONDS));
         if let Err(error) = self.store.forget(before).await {
             error!("failed to delete old reports: {error}");
+        }
+        let before = UnixSeconds(self.clock.now().0.saturating_sub(EVENT_SECONDS));
+        match self.store.forget_events(before, MAX_EVENTS).await {
+            Ok(0) => {}
+            Ok(deleted) => info!(deleted, "old events deleted"),
+            Err(error) => error!("failed to delete old events: {error}"),
         }
         self.withdrawal.prune().await;
         self.uploads.remove_old(self.clock.now());

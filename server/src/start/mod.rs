@@ -196,6 +196,7 @@ async fn run(
         first.spawn(services.revocation_list.keep_renewed()),
         first.spawn(install_permits.keep_inviting()),
         first.spawn(services.row_writer.run()),
+        first.spawn(services.webhook_queues.run()),
         first.spawn(reserve.keep(services.stop.clone())),
     ];
     if let Err(error) = first.spawn(services.acceptor.serve(listener, routers)).await {

@@ -18,6 +18,7 @@ use crate::{
         status::DeploymentStatuses,
         stop_lists::StopLists,
     },
+    events::{webhook_queues::WebhookQueues, webhooks::Webhooks},
     identity::{
         ca::Authority, enrolment::Enrolment, registry::Registry, revocation::Revocation,
         revocation_list::RevocationList, secrets::Secrets,
@@ -120,6 +121,7 @@ pub(super) struct Services {
     pub(super) revocation_list: Arc<RevocationList>,
     pub(super) monitor: Monitor,
     pub(super) row_writer: Arc<MachineRowWriter>,
+    pub(super) webhook_queues: Arc<WebhookQueues>,
     pub(super) orders: Arc<OrderLifecycle>,
     pub(super) swarm_host: Arc<SwarmHost>,
     /// Must be set once the node's loop has started.
@@ -458,7 +460,26 @@ impl Services {
             site_budgets,
             link_checks,
             suspicions,
+            webhooks: Webhooks { store: Arc::clone(&orders.store) },
+            stop: stop.clone(),
         });
-        Ok(Self { server, acceptor, revocation_list, monitor, row_writer, orders, swarm_host, node, stop, tasks })
+        let webhook_queues = Arc::new(WebhookQueues {
+            store: Arc::clone(&orders.store),
+            server: server.identity.id,
+            stop: stop.clone(),
+        });
+        Ok(Self {
+            server,
+            acceptor,
+            revocation_list,
+            monitor,
+            row_writer,
+            webhook_queues,
+            orders,
+            swarm_host,
+            node,
+            stop,
+            tasks,
+        })
     }
 }

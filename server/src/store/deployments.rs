@@ -1,7 +1,8 @@
 //! Deployments and their lists in SQLite.
 
 use super::{
-    AddresseeRow, DeploymentRow, DeploymentStore, NewDeployment, StoreError, StoreResult,
+    AddresseeRow, DeploymentRow, DeploymentStore, NewDeployment, NewEvent, StoreError, StoreResult,
+    events::insert_event,
     machines::end_revoked,
     progress::{end_if_over, insert_addressee},
     sqlite::{Columns, Sqlite, enum_text, json, signed},
@@ -11,6 +12,7 @@ use banyan_proto::{
     AddresseeList, Order, OrderId, Reason, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
     limits,
+    server_events::EventKind,
 };
 use serde::Deserialize;
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
@@ -112,6 +114,8 @@ impl DeploymentStore for Sqlite {
         for (position, row) in new.addressees.iter().enumerate() {
             insert_addressee(&mut tx, new.row.order.id, position, row).await?;
         }
+        let started = NewEvent::of_deployment(EventKind::DeploymentStarted, new.row.order.id);
+        insert_event(&mut tx, &started).await?;
         let ended_ids = supersede(&mut tx, new.row).await?;
         // One may have been revoked since the machines were selected.
         end_revoked(&mut tx).await?;
@@ -119,6 +123,7 @@ impl DeploymentStore for Sqlite {
             end_if_over(&mut tx, new.row.order.id, DeploymentState::Finished).await?;
         }
         tx.commit().await?;
+        self.announce_event();
         Ok(ended_ids)
     }
 
@@ -160,7 +165,16 @@ impl DeploymentStore for Sqlite {
             .bind(id.0.as_slice())
             .execute(&mut *tx)
             .await?;
+        let kind = match to {
+            DeploymentState::Halted => Some(EventKind::DeploymentHalted),
+            DeploymentState::Running => Some(EventKind::DeploymentResumed),
+            DeploymentState::Superseded | DeploymentState::Finished => None,
+        };
+        if let Some(kind) = kind {
+            insert_event(&mut tx, &NewEvent::of_deployment(kind, id)).await?;
+        }
         tx.commit().await?;
+        self.announce_event();
         Ok(true)
     }
 

@@ -1,8 +1,9 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    Assigned, CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment,
+    Assigned, CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment, NewEvent,
     PolicyChange, RaisedEpoch, RevokedCertificate, ServerIdentity, StoreResult, Suspicion, TokenRow,
+    events::insert_event,
     progress::end_if_over,
     selections::{assigned, groups_of_machines, read_assigned, tags_of_machines, write_assigned},
     sqlite::{Columns, Sqlite, enum_text, json, signed},
@@ -12,6 +13,7 @@ use aws_lc_rs::constant_time;
 use banyan_proto::{
     Digest, MachineId, OrderId, Reason, UnixSeconds,
     admin::{DeploymentState, OpenToken},
+    server_events::EventKind,
 };
 use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
@@ -308,7 +310,10 @@ impl MachineStore for Sqlite {
         .await?;
         write_assigned(&mut tx, row.id, &assigned).await?;
         insert_certificate(&mut tx, certificate).await?;
+        let enrolled = NewEvent { machine: Some(row.id), ..NewEvent::of(EventKind::MachineEnrolled) };
+        insert_event(&mut tx, &enrolled).await?;
         tx.commit().await?;
+        self.announce_event();
         Ok(EnrolmentOutcome::Enrolled { assigned, retired })
     }
 
@@ -358,7 +363,10 @@ impl MachineStore for Sqlite {
             return Ok(None);
         }
         let ended = end_revoked(&mut tx).await?;
+        let revoked = NewEvent { machine: Some(machine), ..NewEvent::of(EventKind::MachineRevoked) };
+        insert_event(&mut tx, &revoked).await?;
         tx.commit().await?;
+        self.announce_event();
         Ok(Some(ended))
     }
 

@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod deployments;
+mod events;
 mod idempotency;
 mod known_reach;
 mod machines;
@@ -26,10 +27,10 @@ pub(crate) use metrics::FleetCounts;
 pub(crate) use pool::before_machines;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
-    AddresseeRow, ArrivedReport, Assigned, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome,
-    InstalledRow, MachineRow, NamedSiteRow, NewAssignment, NewDeployment, NewEnrolment, NewReceipt, PolicyChange,
-    PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate, ServerIdentity, SiteBudgetRow, Suspicion, TokenRow,
-    is_same_name,
+    AddresseeRow, ArrivedReport, Assigned, AttemptEnd, CertificateRow, Counter, DatabaseAge, DeploymentRow,
+    DueDelivery, EnrolmentOutcome, InstalledRow, MachineRow, NamedSiteRow, NewAssignment, NewDeployment, NewEnrolment,
+    NewEvent, NewReceipt, PolicyChange, PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate, ServerIdentity,
+    SiteBudgetRow, Suspicion, TokenRow, WebhookRow, is_same_name,
 };
 pub(crate) use sqlite::Sqlite;
 
@@ -42,7 +43,9 @@ use banyan_proto::{
     audit::{AuditEntry, HashedRow, TreeHead},
     merkle::TreeHash,
     schedule::Policy,
+    server_events::ServerEvent,
     site_budget::SiteBudget,
+    webhooks::Delivery,
 };
 use std::path::PathBuf;
 
@@ -274,6 +277,41 @@ pub(crate) trait DeploymentStore {
     async fn add_server_sent(&self, id: OrderId, bytes: u64) -> StoreResult<()>;
 }
 
+/// Events, and the webhooks that get them.
+#[async_trait]
+pub(crate) trait EventStore {
+    /// Stores an event that no other change brings along.
+    async fn record_event(&self, event: NewEvent) -> StoreResult<()>;
+    /// Returns a receiver that changes when an event was stored, or a delivery became due.
+    fn event_news(&self) -> tokio::sync::watch::Receiver<u64>;
+    /// Returns the events with higher numbers, oldest first, at most `limit`. Tests of webhooks are left out.
+    async fn events_after(&self, id: u64, limit: u32) -> StoreResult<Vec<ServerEvent>>;
+    /// Returns the numbers of the oldest event that is kept and of the newest ever stored.
+    async fn kept_events(&self) -> StoreResult<(u64, u64)>;
+    async fn event(&self, id: u64) -> StoreResult<Option<ServerEvent>>;
+    /// Deletes events that are older than this, and all but the newest `most`, in small steps. Keeps events that a webhook
+    /// still waits for. Returns how many were deleted.
+    async fn forget_events(&self, before: UnixSeconds, most: u64) -> StoreResult<u64>;
+    /// Returns the webhooks, each with the number of its deliveries that wait.
+    async fn webhooks(&self) -> StoreResult<Vec<(WebhookRow, u64)>>;
+    async fn add_webhook(&self, row: &WebhookRow) -> StoreResult<()>;
+    /// Returns `false` if there is none.
+    async fn remove_webhook(&self, id: [u8; 16]) -> StoreResult<bool>;
+    /// Sets a new secret; the old one signs until then, too. Returns `false` if there is none.
+    async fn change_secret(&self, id: [u8; 16], secret: &[u8], old_until: UnixSeconds) -> StoreResult<bool>;
+    /// Pauses a webhook, and gives up what waits if its receiver is gone for good.
+    async fn pause_webhook(&self, id: [u8; 16], why: &str, gives_up: bool) -> StoreResult<()>;
+    /// Posts again, beginning with what waits. Returns `false` if there is none.
+    async fn resume_webhook(&self, id: [u8; 16]) -> StoreResult<bool>;
+    /// Returns deliveries of a webhook that are to be attempted, those due first in front.
+    async fn due_deliveries(&self, id: [u8; 16], limit: u32) -> StoreResult<Vec<DueDelivery>>;
+    async fn end_attempt(&self, id: [u8; 16], event: u64, end: AttemptEnd) -> StoreResult<()>;
+    /// Returns the newest deliveries, newest first.
+    async fn deliveries(&self, id: [u8; 16]) -> StoreResult<Vec<Delivery>>;
+    /// Delivers an event again, as if it were new. Returns `false` if there is no such delivery.
+    async fn resend(&self, id: [u8; 16], event: u64) -> StoreResult<bool>;
+}
+
 /// The machines' progress.
 #[async_trait]
 pub(crate) trait ProgressStore {
@@ -319,6 +357,7 @@ pub(crate) trait Store:
     + MetricsStore
     + DeploymentStore
     + ProgressStore
+    + EventStore
     + Send
     + Sync
     + 'static
@@ -335,6 +374,7 @@ impl<T> Store for T where
         + MetricsStore
         + DeploymentStore
         + ProgressStore
+        + EventStore
         + Send
         + Sync
         + 'static

@@ -1,14 +1,16 @@
 //! Progress, receipts and reports in SQLite.
 
 use super::{
-    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, DeploymentRow, NewReceipt, ProgressNote, ProgressStore,
-    ReleaseEvidence, StoreResult,
+    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, DeploymentRow, NewEvent, NewReceipt, ProgressNote,
+    ProgressStore, ReleaseEvidence, StoreResult,
+    events::insert_event,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
 use banyan_proto::{
     MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
+    server_events::EventKind,
 };
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
 
@@ -79,6 +81,17 @@ async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> St
     Ok(())
 }
 
+/// Returns the event that tells of a machine's end, if its part ended just now.
+fn end_event(deployment: OrderId, before: Stage, row: &AddresseeRow) -> Option<NewEvent> {
+    let kind = match row.stage {
+        Stage::Installed if before != Stage::Installed => EventKind::MachineInstalled,
+        Stage::Failed if before != Stage::Failed => EventKind::MachineFailed,
+        _ => return None,
+    };
+    let (reason, detail) = (row.reason, row.detail.clone().unwrap_or_default());
+    Some(NewEvent { machine: Some(row.machine), reason, detail, ..NewEvent::of_deployment(kind, deployment) })
+}
+
 /// Gives an open deployment this state if every target machine has succeeded or failed. Returns whether it did.
 pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: DeploymentState) -> StoreResult<bool> {
     let done = query(
@@ -88,9 +101,13 @@ pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: D
     .bind(enum_text(&state)?)
     .bind(id.0.as_slice())
     .bind(id.0.as_slice())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    let is_over = done.rows_affected() > 0;
+    if is_over {
+        insert_event(tx, &NewEvent::of_deployment(EventKind::DeploymentFinished, id)).await?;
+    }
+    Ok(is_over)
 }
 
 #[async_trait]
@@ -187,15 +204,20 @@ impl ProgressStore for Sqlite {
             .await?;
             let Some(id) = report.order.filter(|_| fresh.rows_affected() > 0) else { continue };
             let Some(mut row) = find(&mut tx, id, machine).await? else { continue };
+            let before = row.stage;
             if !apply(&mut row, &report.event, *after_ms) {
                 continue;
             }
             write(&mut tx, id, &row).await?;
+            if let Some(event) = end_event(id, before, &row) {
+                insert_event(&mut tx, &event).await?;
+            }
             if row.is_over() && end_if_over(&mut tx, id, DeploymentState::Finished).await? {
                 finished.push(id);
             }
         }
         tx.commit().await?;
+        self.announce_event();
         Ok(finished)
     }
 

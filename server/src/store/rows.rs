@@ -8,7 +8,9 @@ use banyan_proto::{
     api::{ByteSource, Report},
     assignments::PROTECTED_TAG,
     schedule::Policy,
+    server_events::EventKind,
     site_budget::SiteBudget,
+    webhooks::DeliveryResult,
 };
 
 /// The server's identity and epoch.
@@ -310,6 +312,54 @@ pub(crate) struct Suspicion {
     pub(crate) deployment: Option<OrderId>,
     pub(crate) reason: Reason,
     pub(crate) detail: String,
+}
+
+/// An event to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewEvent {
+    pub(crate) kind: EventKind,
+    pub(crate) deployment: Option<OrderId>,
+    pub(crate) machine: Option<MachineId>,
+    pub(crate) reason: Option<Reason>,
+    /// An explanation; longer ones are cut.
+    pub(crate) detail: String,
+    /// The only webhook that gets it; for tests of webhooks.
+    pub(crate) webhook: Option<[u8; 16]>,
+}
+
+/// A receiver of events.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WebhookRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) url: String,
+    /// The kinds of events that it gets; empty: all.
+    pub(crate) kinds: Vec<EventKind>,
+    /// Whether it may be in a private network.
+    pub(crate) private: bool,
+    pub(crate) secret: Vec<u8>,
+    /// The secret before the last change, and until when it signs, too.
+    pub(crate) old_secret: Option<(Vec<u8>, UnixSeconds)>,
+    pub(crate) created: UnixSeconds,
+    /// Why nothing is posted.
+    pub(crate) paused: Option<String>,
+    pub(crate) last: Option<DeliveryResult>,
+}
+
+/// A delivery that is to be attempted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DueDelivery {
+    pub(crate) event: u64,
+    pub(crate) attempts: u32,
+    /// When (milliseconds since 1970).
+    pub(crate) next_ms: u64,
+}
+
+/// How an attempt to deliver ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttemptEnd {
+    pub(crate) result: DeliveryResult,
+    /// When to try again (milliseconds since 1970).
+    pub(crate) next_ms: Option<u64>,
 }
 
 /// An administrator's policy.

@@ -11,6 +11,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 use std::{path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// Connections that only read.
 const READERS: u32 = 5;
@@ -23,6 +24,8 @@ pub(crate) struct Sqlite {
     readers: Arc<Pool>,
     /// One connection: SQLite writes one transaction at a time.
     writer: Arc<Pool>,
+    /// Counts the transactions that stored an event or made a delivery due.
+    event_news: Arc<watch::Sender<u64>>,
 }
 
 impl Sqlite {
@@ -51,7 +54,14 @@ impl Sqlite {
         sqlx::migrate!("./migrations").run(&mut *writer.take().await?).await?;
         let reading = options.create_if_missing(false).pragma("query_only", "1");
         let readers = Pool::open(&reading, READERS, READERS_OF_MACHINES).await?;
-        Ok(Self { readers: Arc::new(readers), writer: Arc::new(writer) })
+        Ok(Self { readers: Arc::new(readers), writer: Arc::new(writer), event_news: Arc::new(watch::Sender::new(0)) })
+    }
+    /// Tells those who wait that an event was stored, or that a delivery became due.
+    pub(super) fn announce_event(&self) {
+        self.event_news.send_modify(|count| *count += 1);
+    }
+    pub(super) fn watch_events(&self) -> watch::Receiver<u64> {
+        self.event_news.subscribe()
     }
     /// Returns a connection that can only read. It does not wait for those that write.
     pub(super) async fn reader(&self) -> StoreResult<PooledConnection> {
@@ -91,6 +101,12 @@ impl Columns<'_> {
     fn bytes<const N: usize>(&self, column: &'static str) -> StoreResult<[u8; N]> {
         let bytes: Vec<u8> = self.0.try_get(column)?;
         bytes.try_into().map_err(|_| StoreError::Damaged(column))
+    }
+    pub(super) fn blob(&self, column: &'static str) -> StoreResult<Vec<u8>> {
+        Ok(self.0.try_get(column)?)
+    }
+    pub(super) fn optional_blob(&self, column: &'static str) -> StoreResult<Option<Vec<u8>>> {
+        Ok(self.0.try_get(column)?)
     }
     pub(super) fn machine(&self, column: &'static str) -> StoreResult<MachineId> {
         self.bytes(column).map(MachineId)

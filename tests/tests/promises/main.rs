@@ -11,6 +11,7 @@ mod cloned_disk_is_quarantined;
 mod closed_terminal_ends_nothing;
 mod damaged_server;
 mod demo_places;
+mod events_reach_other_programs;
 mod every_machine_installs;
 mod expired_certificate_is_renewed;
 mod filters_select_machines;

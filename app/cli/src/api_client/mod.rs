@@ -5,11 +5,13 @@
 
 mod audit_query;
 mod error;
+mod event_stream;
 mod long_work;
 mod upload;
 
 pub(crate) use audit_query::AuditQuery;
 pub(crate) use error::ApiClientError;
+pub(crate) use event_stream::EventStream;
 
 use crate::output::{print_note, sanitise};
 use banyan_proto::{
@@ -28,6 +30,7 @@ use banyan_proto::{
     audit::{AuditExportPage, AuditHead, AuditPage},
     format,
     site_budget::{SetSiteBudget, SiteStatus},
+    webhooks::{Delivery, NewWebhook, Webhook, WebhookSecret},
 };
 use banyan_wire::{
     lookup::Names,
@@ -290,6 +293,39 @@ impl ApiClient {
     /// Sets or removes the budget of a site.
     pub(crate) async fn set_site_budget(&self, budget: &SetSiteBudget) -> Result<(), ApiClientError> {
         self.post("sites", budget).await.map(discard)
+    }
+    /// Lists the webhooks.
+    pub(crate) async fn webhooks(&self) -> Result<Vec<Webhook>, ApiClientError> {
+        self.get("webhooks").await
+    }
+    /// Adds a webhook.
+    pub(crate) async fn add_webhook(&self, new: &NewWebhook) -> Result<WebhookSecret, ApiClientError> {
+        self.post_for_secret("webhooks", new).await
+    }
+    /// Makes a new secret for a webhook.
+    pub(crate) async fn change_webhook_secret(&self, id: &str) -> Result<WebhookSecret, ApiClientError> {
+        let path = format!("webhooks/{}/secret", encode_query(id));
+        let send = || self.try_addresses(async || self.send(self.request(Method::POST, &path)).await);
+        self.read(self.wait_for_work(send().await?, send).await?).await
+    }
+    /// Does something to a webhook that its path names, such as `remove` or `test`.
+    pub(crate) async fn change_webhook(&self, id: &str, what: &str) -> Result<(), ApiClientError> {
+        self.post_path(&format!("webhooks/{}/{what}", encode_query(id))).await.map(discard)
+    }
+    /// Lists the newest deliveries of a webhook.
+    pub(crate) async fn deliveries(&self, id: &str) -> Result<Vec<Delivery>, ApiClientError> {
+        self.get(&format!("webhooks/{}/deliveries", encode_query(id))).await
+    }
+    /// Opens the stream of events, after the one that was seen last.
+    pub(crate) async fn events(&self, seen: Option<u64>) -> Result<EventStream, ApiClientError> {
+        let request = || {
+            let request = self.request(Method::GET, "events");
+            match seen {
+                Some(seen) => request.header("last-event-id", seen),
+                None => request,
+            }
+        };
+        self.try_addresses(async || self.send(request()).await).await.map(EventStream::new)
     }
     /// Starts a deployment.
     pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ApiClientError> {

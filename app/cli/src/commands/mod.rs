@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod deployment_control;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod machines;
@@ -29,6 +30,7 @@ pub(crate) mod status;
 pub(crate) mod tags;
 pub(crate) mod tokens;
 pub(crate) mod watch_deployment;
+pub(crate) mod webhooks;
 
 use crate::{
     api_client::{ApiClient, ApiClientError},
