@@ -13,8 +13,9 @@ use crate::{
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     long_work::LongWork,
     machines::{
-        assignments::Assignments, check_in::CheckIns, flows::Flows, install_permits::InstallPermits,
-        link_checks::LinkChecks, receipts::Receipts, reports::Reports, site_budgets::SiteBudgets, sources::Sources,
+        assignments::Assignments, check_in::CheckIns, deployment_control::DeploymentControl, flows::Flows,
+        install_permits::InstallPermits, link_checks::LinkChecks, receipts::Receipts, reports::Reports,
+        site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
@@ -78,6 +79,7 @@ pub(crate) struct Server {
     pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) receipts: Receipts,
     pub(crate) install_permits: Arc<InstallPermits>,
+    pub(crate) control: DeploymentControl,
     pub(crate) reports: Reports,
     pub(crate) suspicions: SuspicionLog,
     // What administrators' programs learn of it.

@@ -148,7 +148,7 @@ impl SuspicionLog {
         let detail = text::bounded(&event.detail, DETAIL_BYTES);
         let name = machine.map(|id| id.to_string()).unwrap_or_default();
         warn!(machine = name, %reason, detail, "suspicious event");
-        room.send(Suspicion { at: UnixSeconds::now(), machine, deployment: order, reason, detail });
+        room.send(Suspicion { at: UnixSeconds::now(), machine, order, deployment: None, reason, detail });
     }
 }
 

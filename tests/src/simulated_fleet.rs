@@ -155,11 +155,18 @@ impl SimulatedFleet {
     /// # Errors
     /// When the server refuses one of them.
     pub async fn enrol(code: &JoinCode, count: usize) -> io::Result<Self> {
+        Self::enrol_on(code, count, "linux-x86_64").await
+    }
+    /// Does the same with machines that claim this platform.
+    ///
+    /// # Errors
+    /// When the server refuses one of them.
+    pub async fn enrol_on(code: &JoinCode, count: usize, platform: &str) -> io::Result<Self> {
         let server = code.servers[0].as_socket().ok_or_else(|| invalid("the server has no IP address"))?;
         let next = Arc::new(AtomicUsize::new(0));
         let mut enrolling = JoinSet::new();
         for _ in 0..ENROL_AT_ONCE {
-            let (code, next) = (code.clone(), Arc::clone(&next));
+            let (code, next, platform) = (code.clone(), Arc::clone(&next), platform.to_owned());
             enrolling.spawn(async move {
                 let tls = Arc::new(pinned_client(code.ca, &[ALPN_HTTP]).map_err(invalid)?);
                 let mut session = ApiSession::open(server, Ipv4Addr::LOCALHOST, tls).await?;
@@ -169,7 +176,7 @@ impl SimulatedFleet {
                     if number >= count {
                         return io::Result::Ok(machines);
                     }
-                    machines.push(SimulatedMachine::enrol(&mut session, &code, number).await?);
+                    machines.push(SimulatedMachine::enrol(&mut session, &code, number, &platform).await?);
                 }
             });
         }
@@ -221,14 +228,14 @@ impl SimulatedFleet {
 }
 
 impl SimulatedMachine {
-    async fn enrol(session: &mut ApiSession, code: &JoinCode, number: usize) -> io::Result<Self> {
+    async fn enrol(session: &mut ApiSession, code: &JoinCode, number: usize, platform: &str) -> io::Result<Self> {
         let key = rcgen::KeyPair::generate().map_err(invalid)?;
         let label = format!("machine-{number}");
         let request = EnrolRequest {
             secret: data_encoding::HEXLOWER.encode(&code.secret),
             csr: crate::evil_agent::certificate_request(&key),
             label: label.clone(),
-            platform: "linux-x86_64".into(),
+            platform: platform.into(),
             addresses: vec![],
             software: "simulated".into(),
         };

@@ -3,10 +3,12 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    Address, Digest, KnownRates, MachineId, OrderId, Reach, Reason, Secret, ServerCopies, UnixSeconds,
+    Address, DeploymentId, Digest, Format, KnownRates, MachineId, OrderId, Reach, Reason, Secret, ServerCopies,
+    UnixSeconds,
     api::ByteSource,
     format::{is_false, requests},
     order::{Allowance, Spread, Window},
+    rollout::Rollout,
     schedule::Policy,
     signed::KeyRing,
     size::FileRoom,
@@ -163,7 +165,7 @@ pub struct Replaced {
     /// The target names that this request withdrew.
     pub withdrawn: Vec<String>,
     /// The deployments that were stopped because of that.
-    pub stopped: Vec<OrderId>,
+    pub stopped: Vec<DeploymentId>,
 }
 
 /// The reply to `GET /api/v1/releases/{package}/{sequence}`: the manifest of a published release, to check against the
@@ -315,7 +317,7 @@ pub struct SuspiciousEvent {
     /// The machine under suspicion; `None`: unknown.
     pub machine: Option<MachineId>,
     /// The deployment that it concerns.
-    pub deployment: Option<OrderId>,
+    pub deployment: Option<DeploymentId>,
     /// The reason.
     pub reason: Reason,
     /// An explanation.
@@ -417,6 +419,20 @@ pub struct Deploy {
     /// How many copies the server may send. Requests without it mean one.
     #[serde(default, skip_serializing_if = "ServerCopies::is_one")]
     pub server_copies: ServerCopies,
+    /// How it reaches the machines: rings, their gates, and whether later machines join. A server must understand it.
+    #[serde(default, skip_serializing_if = "Rollout::is_default")]
+    pub rollout: Rollout,
+}
+
+/// The item that a server must understand to act on a [`Deploy`] with a rollout.
+const ROLLOUT: &str = "rollout";
+
+impl Format for Deploy {
+    const KIND: &'static str = "request to deploy a release";
+    const UNDERSTOOD: &'static [&'static str] = &[ROLLOUT];
+    fn must_understand(&self) -> Vec<String> {
+        if self.rollout.is_default() { vec![] } else { vec![ROLLOUT.to_owned()] }
+    }
 }
 
 /// The reply to [`Deploy`].
@@ -424,7 +440,7 @@ pub struct Deploy {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Deployed {
     /// The new deployment's identifier.
-    pub id: OrderId,
+    pub id: DeploymentId,
     /// How many machines were selected. Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<SelectedMachines>,
@@ -455,6 +471,51 @@ pub enum DeploymentState {
     Superseded,
     /// Every target machine has succeeded or failed.
     Finished,
+    /// An administrator cancelled it: no further machine begins to install.
+    Cancelled,
+}
+
+impl DeploymentState {
+    /// Returns whether machines may still have something to do.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Running | Self::Halted => true,
+            Self::Superseded | Self::Finished | Self::Cancelled => false,
+        }
+    }
+}
+
+/// The reply to `POST /api/v1/deployments/{id}/halt`, `/resume` and `/cancel`: where its machines were at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MachinesLeft {
+    /// Machines that have the release.
+    pub installed: u32,
+    /// Machines that are installing it, or may do so with a permit that they have already.
+    pub finishing: u32,
+    /// The other unfinished machines: those that a halt or cancellation stops, or that a resumption lets continue.
+    pub waiting: u32,
+}
+
+/// The reply to `POST /api/v1/deployments/{id}/promote`, which opens the next ring although its gate has not passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promoted {
+    /// The number of the ring that is open now; the first is 1.
+    pub ring: u32,
+}
+
+/// The reply to `POST /api/v1/deployments/{id}/retry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// The deployment.
+    pub id: DeploymentId,
+    /// Its new orders, one for each platform.
+    pub orders: Vec<OrderId>,
+    /// How many machines try again.
+    pub machines: u32,
+    /// The names of machines that had failed and have the release now by other means.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<String>,
 }
 
 /// The stage that a machine has reached. Stages follow this order, except that `Failed` can follow any.
@@ -506,8 +567,131 @@ pub struct AddresseeStatus {
     /// Milliseconds from the acceptance of the deployment until the machine had the verified artifact, by the server's
     /// clock.
     pub verified_after: Option<u64>,
-    /// Milliseconds from the acceptance of the deployment until the new version worked on the machine.
+    /// Milliseconds from the acceptance of the order until the new version worked on the machine.
     pub installed_after: Option<u64>,
+    /// The number of its ring; the first is 1.
+    #[serde(default)]
+    pub ring: u32,
+    /// Whether it has a connection to the server now.
+    #[serde(default)]
+    pub online: bool,
+    /// The order that it works on; `None` if the release has no file for it.
+    #[serde(default)]
+    pub order: Option<OrderId>,
+    /// Its earlier attempts in this deployment, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// An attempt of a machine that was followed by another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The order.
+    pub order: OrderId,
+    /// The stage that the machine reached.
+    pub stage: Stage,
+    /// Why it failed.
+    pub reason: Option<Reason>,
+    /// An explanation for people.
+    pub detail: Option<String>,
+}
+
+/// How many machines of a deployment or of a ring are where. Each machine is counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Machines that have the release.
+    pub done: u32,
+    /// Machines on which it failed.
+    pub failed: u32,
+    /// Unfinished machines that are connected to the server.
+    pub open: u32,
+    /// Unfinished machines that are not connected to the server.
+    pub unreachable: u32,
+    /// Machines that no longer take part: without a file for them, revoked, or taken over by another deployment.
+    pub excluded: u32,
+}
+
+/// An order of a deployment in [`DeploymentStatus`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderStatus {
+    /// The order's identifier.
+    pub id: OrderId,
+    /// The platform of its file, as in the manifest; may be `any`.
+    pub platform: String,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// Content bytes that the server itself has sent for this order.
+    pub server_sent: u64,
+    /// How many machines are on its lists.
+    pub machines: u32,
+}
+
+/// A ring of a deployment in [`DeploymentStatus`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingStatus {
+    /// Its number; the first is 1.
+    pub ring: u32,
+    /// Where its machines are.
+    pub totals: Totals,
+    /// What its gate says.
+    pub verdict: RingVerdict,
+}
+
+/// What the gate of a ring says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum RingVerdict {
+    /// The rings before it have not passed theirs.
+    Waits,
+    /// The ring is open, and its gate lacks something.
+    Undecided(MissingProof),
+    /// The ring is open and the last one, so that nothing waits for it.
+    Open,
+    /// The gate has let the next ring open.
+    Passed,
+    /// Failures of this ring have halted the deployment.
+    Failed,
+}
+
+/// What a gate lacks to open the next ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MissingProof {
+    /// How many more machines must report.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reports: u32,
+    /// The share of the reports that are successes (percent, rounded down), if that is too small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_percent: Option<u8>,
+    /// When the soak time ends, if everything else is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_ends: Option<UnixSeconds>,
+    /// When the ring opened.
+    #[serde(default)]
+    pub since: UnixSeconds,
+}
+
+/// Why and when a deployment was halted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// When.
+    pub at: UnixSeconds,
+    /// The number of the ring whose failures halted it; `None`: an administrator did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<u32>,
+    /// How many machines of the ring had failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u32,
+    /// How many machines the ring had.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub of: u32,
+    /// The most frequent reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The first machines that failed, at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<MachineId>,
+    /// The same for people.
+    pub detail: String,
 }
 
 /// The reply to `GET /api/v1/deployments/{id}`. `GET /api/v1/deployments` returns a list of these without target
@@ -516,7 +700,7 @@ pub struct AddresseeStatus {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeploymentStatus {
     /// The deployment's identifier.
-    pub id: OrderId,
+    pub id: DeploymentId,
     /// The package's name.
     pub package: String,
     /// The version shown to users.
@@ -525,9 +709,9 @@ pub struct DeploymentStatus {
     pub state: DeploymentState,
     /// When the server accepted the deployment.
     pub accepted: UnixSeconds,
-    /// The artifact's size in bytes.
+    /// The size in bytes of its artifacts, each counted once.
     pub size: u64,
-    /// Number of stripes.
+    /// Number of stripes of its first order.
     pub stripes: u8,
     /// The server's identity, needed to draw the tree.
     pub server: MachineId,
@@ -541,7 +725,22 @@ pub struct DeploymentStatus {
     /// How many copies the server may send.
     #[serde(default, skip_serializing_if = "ServerCopies::is_one")]
     pub server_copies: ServerCopies,
-    /// All target machines, in the list order of stripe 0.
+    /// How many machines are where.
+    #[serde(default)]
+    pub totals: Totals,
+    /// Its rings; empty if it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rings: Vec<RingStatus>,
+    /// Why it is halted, or was when it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
+    /// Whether machines that its selection selects later join it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub takes_newcomers: bool,
+    /// Its orders, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<OrderStatus>,
+    /// All target machines: those of each order in the list order of stripe 0, then those without an order.
     pub addressees: Vec<AddresseeStatus>,
 }
 
@@ -551,7 +750,6 @@ requests! {
     NewToken = "request for a join code";
     Publish = "request to publish a release";
     SetPolicy = "request to set a policy";
-    Deploy = "request to deploy a release";
 }
 
 #[cfg(test)]

@@ -82,8 +82,13 @@ hex_bytes!(
     16
 );
 hex_bytes!(
-    /// The identifier of a deployment, which is also the id of its order.
+    /// The identifier of an order.
     OrderId,
+    16
+);
+hex_bytes!(
+    /// The identifier of a deployment. It is the id of the deployment's first order; later orders have ids of their own.
+    DeploymentId,
     16
 );
 hex_bytes!(
@@ -91,6 +96,19 @@ hex_bytes!(
     Digest,
     32
 );
+
+impl DeploymentId {
+    /// Returns the identifier of the deployment that begins with this order.
+    #[must_use]
+    pub fn of_first_order(OrderId(bytes): OrderId) -> Self {
+        Self(bytes)
+    }
+    /// Returns the identifier of the deployment's first order.
+    #[must_use]
+    pub fn first_order(self) -> OrderId {
+        OrderId(self.0)
+    }
+}
 
 impl Digest {
     /// Returns the BLAKE3 hash of some bytes.

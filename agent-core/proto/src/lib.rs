@@ -29,6 +29,7 @@ pub mod program_output;
 pub mod rates;
 pub mod reach;
 pub mod reason;
+pub mod rollout;
 pub mod schedule;
 #[cfg(feature = "schema")]
 mod schema;
@@ -48,7 +49,7 @@ pub use address::Address;
 pub use address_range::AddressRange;
 pub use code::RollingCode;
 pub use format::{Format, FormatError};
-pub use id::{Digest, MachineId, OrderId};
+pub use id::{DeploymentId, Digest, MachineId, OrderId};
 pub use list::{AddresseeList, Membership, Proof};
 pub use manifest::{Artifact, Manifest};
 pub use order::{AddressHint, InstallPermit, Order, Receipt, ServerEpoch};

@@ -1,7 +1,7 @@
 //! How OpenAPI describes types with a text form, and others whose form serde cannot derive.
 
 use crate::{
-    Address, AddressRange, Digest, MachineId, OrderId, Reason, ServerCopies, Site, UnixSeconds,
+    Address, AddressRange, DeploymentId, Digest, MachineId, OrderId, Reason, ServerCopies, Site, UnixSeconds,
     merkle::TreeHash,
     schedule::{NetworkId, Night, Window},
     signed::{KeyRing, PublicKey},
@@ -46,7 +46,8 @@ fn reasons() -> ObjectBuilder {
 
 schemas! {
     MachineId = "MachineId", digits("A machine's identity: 32 hexadecimal digits.", 32);
-    OrderId = "OrderId", digits("The identity of a deployment: 32 hexadecimal digits.", 32);
+    DeploymentId = "DeploymentId", digits("The identity of a deployment: 32 hexadecimal digits.", 32);
+    OrderId = "OrderId", digits("The identity of an order: 32 hexadecimal digits.", 32);
     Digest = "Digest", digits("A BLAKE3 hash: 64 hexadecimal digits.", 64);
     UnixSeconds = "UnixSeconds", ObjectBuilder::new()
         .schema_type(Type::Integer)

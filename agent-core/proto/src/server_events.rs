@@ -1,7 +1,7 @@
 //! What happens on the server, as administrators' programs learn of it: over the stream `GET /api/v1/events`, and through
 //! webhooks.
 
-use crate::{MachineId, OrderId, Reason, UnixSeconds};
+use crate::{DeploymentId, MachineId, Reason, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -36,6 +36,8 @@ kinds! {
     DeploymentStarted = "deployment.started", "A deployment was accepted";
     DeploymentHalted = "deployment.halted", "A deployment was halted";
     DeploymentResumed = "deployment.resumed", "A halted deployment goes on";
+    DeploymentCancelled = "deployment.cancelled", "A deployment was cancelled";
+    RingOpened = "deployment.ring-opened", "The next ring of a deployment may install; the explanation names it";
     DeploymentFinished = "deployment.finished", "Every machine of a deployment has succeeded or failed";
     MachineInstalled = "machine.installed", "The release of a deployment works on a machine";
     MachineFailed = "machine.failed", "A machine ended its part of a deployment without success";
@@ -73,7 +75,7 @@ pub struct ServerEvent {
     pub at: UnixSeconds,
     /// The deployment that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployment: Option<OrderId>,
+    pub deployment: Option<DeploymentId>,
     /// The event's number among those of the deployment, from 1; 0 without a deployment. Receivers of webhooks put events
     /// into order with it.
     #[serde(default)]

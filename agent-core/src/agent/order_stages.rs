@@ -205,6 +205,13 @@ impl Agent {
                 self.end_withdrawn_order(order, &error.to_string());
                 OrderInput::InstallEnded(order, Err(Reason::Withdrawn))
             }
+            Err(error) if error.reason() == Reason::Cancelled => {
+                info!(%order, "order ended: the deployment was cancelled");
+                self.store_outcome(active, Err(Reason::Cancelled));
+                let (reason, detail) = (Reason::Cancelled, String::new());
+                self.report(order, Event::Failed { reason, detail, restored: true });
+                OrderInput::InstallEnded(order, Err(Reason::Cancelled))
+            }
             Err(error) => {
                 info!(%order, %error, "waiting for an install permit");
                 match self.blame_clocks(error.reason(), &error) {

@@ -4,17 +4,17 @@
 //! halt and resume a deployment whose machines all are, and retry those that are.
 
 use super::{
-    EmptyResult, JsonResult, ServerState,
+    JsonResult, ServerState,
     administrator::Administrator,
     extract::{JsonBody, PathParams, QueryParams},
     routes::{Routes, Rule, Scoping},
 };
 use crate::{access::scope::Scope, refusal::Refusal, server::Server};
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use banyan_proto::{
-    MachineId, OrderId, Reason,
+    DeploymentId, MachineId, Reason,
     access::Permission,
-    admin::{Deploy, Deployed, DeploymentState, DeploymentStatus, Selection, Stage},
+    admin::{Deploy, Deployed, DeploymentStatus, MachinesLeft, Promoted, Retried, Stage},
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -29,10 +29,12 @@ pub(super) fn add_to(routes: Routes) -> Routes {
         .add(Rule::change(Permission::Deploy, Scoping::Narrowed), routes!(deploy))
         .add(control, routes!(halt))
         .add(control, routes!(resume))
+        .add(control, routes!(cancel))
+        .add(control, routes!(promote))
         .add(Rule::change(Permission::Retry, Scoping::Narrowed), routes!(retry))
 }
 
-fn unknown_deployment(id: OrderId) -> Refusal {
+fn unknown_deployment(id: DeploymentId) -> Refusal {
     Refusal::not_found(format!("there is no deployment {id}"))
 }
 
@@ -58,13 +60,13 @@ fn narrow(server: &Server, scope: &Scope, mut status: DeploymentStatus) -> Optio
 }
 
 /// Returns the status of a deployment, as far as the administrator may see it.
-async fn visible(server: &Server, administrator: &Administrator, id: OrderId) -> Result<DeploymentStatus, Refusal> {
+async fn visible(server: &Server, administrator: &Administrator, id: DeploymentId) -> Result<DeploymentStatus, Refusal> {
     let status = server.statuses.get(id).await?;
     narrow(server, administrator.scope(), status).ok_or_else(|| unknown_deployment(id))
 }
 
 /// Refuses to act on a whole deployment that also has machines outside the administrator's scope.
-async fn check_covers(server: &Server, administrator: &Administrator, id: OrderId) -> Result<(), Refusal> {
+async fn check_covers(server: &Server, administrator: &Administrator, id: DeploymentId) -> Result<(), Refusal> {
     if administrator.scope().is_all() {
         return Ok(());
     }
@@ -147,88 +149,114 @@ async fn deployments(
     path = "/api/v1/deployments/{id}",
     operation_id = "get_deployment",
     tag = "deployments",
-    params(("id" = OrderId, Path, description = "The deployment.")),
+    params(("id" = DeploymentId, Path, description = "The deployment.")),
     responses((status = 200, description = "Its status.", body = DeploymentStatus))
 )]
 async fn deployment(
     State(server): ServerState,
     administrator: Administrator,
-    PathParams(id): PathParams<OrderId>,
+    PathParams(id): PathParams<DeploymentId>,
 ) -> JsonResult<DeploymentStatus> {
     visible(&server, &administrator, id).await.map(Json)
 }
 
-/// Halts a deployment: the server issues no install permits.
+/// Halts a deployment: machines stop receiving, forwarding and installing it.
 #[utoipa::path(
     post,
     path = "/api/v1/deployments/{id}/halt",
     operation_id = "halt_deployment",
     tag = "deployments",
-    params(("id" = OrderId, Path, description = "The deployment.")),
-    responses((status = 204, description = "It is halted."))
+    params(("id" = DeploymentId, Path, description = "The deployment.")),
+    responses((status = 200, description = "It is halted. Where its machines are.", body = MachinesLeft))
 )]
 async fn halt(
     State(server): ServerState,
     administrator: Administrator,
-    PathParams(id): PathParams<OrderId>,
-) -> EmptyResult {
+    PathParams(id): PathParams<DeploymentId>,
+) -> JsonResult<MachinesLeft> {
     administrator.note_object("deployment", id);
     check_covers(&server, &administrator, id).await?;
-    server.deployments.change_state(id, DeploymentState::Running, DeploymentState::Halted).await?;
-    Ok(StatusCode::NO_CONTENT)
+    server.control.halt(id).await.map(Json)
 }
 
-/// Resumes a halted deployment.
+/// Resumes a halted deployment. The failures so far are accepted.
 #[utoipa::path(
     post,
     path = "/api/v1/deployments/{id}/resume",
     operation_id = "resume_deployment",
     tag = "deployments",
-    params(("id" = OrderId, Path, description = "The deployment.")),
-    responses((status = 204, description = "It runs again."))
+    params(("id" = DeploymentId, Path, description = "The deployment.")),
+    responses((status = 200, description = "It runs again. Where its machines are.", body = MachinesLeft))
 )]
 async fn resume(
     State(server): ServerState,
     administrator: Administrator,
-    PathParams(id): PathParams<OrderId>,
-) -> EmptyResult {
+    PathParams(id): PathParams<DeploymentId>,
+) -> JsonResult<MachinesLeft> {
     administrator.note_object("deployment", id);
     check_covers(&server, &administrator, id).await?;
-    server.deployments.change_state(id, DeploymentState::Halted, DeploymentState::Running).await?;
-    Ok(StatusCode::NO_CONTENT)
+    server.control.resume(id).await.map(Json)
 }
 
-/// Deploys the same release again, to the machines on which it failed.
+/// Cancels a deployment. Machines that install finish; the others end, and nothing is uninstalled.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deployments/{id}/cancel",
+    operation_id = "cancel_deployment",
+    tag = "deployments",
+    params(("id" = DeploymentId, Path, description = "The deployment.")),
+    responses((status = 200, description = "It is cancelled. Where its machines are.", body = MachinesLeft))
+)]
+async fn cancel(
+    State(server): ServerState,
+    administrator: Administrator,
+    PathParams(id): PathParams<DeploymentId>,
+) -> JsonResult<MachinesLeft> {
+    administrator.note_object("deployment", id);
+    check_covers(&server, &administrator, id).await?;
+    server.control.cancel(id).await.map(Json)
+}
+
+/// Opens the next ring of a deployment although the gate of the open one has not passed.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deployments/{id}/promote",
+    operation_id = "promote_deployment",
+    tag = "deployments",
+    params(("id" = DeploymentId, Path, description = "The deployment.")),
+    responses((status = 200, description = "The number of the ring that is open now.", body = Promoted))
+)]
+async fn promote(
+    State(server): ServerState,
+    administrator: Administrator,
+    PathParams(id): PathParams<DeploymentId>,
+) -> JsonResult<Promoted> {
+    administrator.note_object("deployment", id);
+    check_covers(&server, &administrator, id).await?;
+    server.control.promote(id).await.map(|ring| Json(Promoted { ring }))
+}
+
+/// Lets the machines that failed try again, in the same deployment. For a token that is limited to groups, only theirs.
 #[utoipa::path(
     post,
     path = "/api/v1/deployments/{id}/retry",
     operation_id = "retry_deployment",
     tag = "deployments",
-    params(("id" = OrderId, Path, description = "The deployment.")),
-    responses((status = 200, description = "The new deployment is under way.", body = Deployed))
+    params(("id" = DeploymentId, Path, description = "The deployment.")),
+    responses((status = 200, description = "The machines have a further order.", body = Retried))
 )]
 async fn retry(
     State(server): ServerState,
     administrator: Administrator,
-    PathParams(id): PathParams<OrderId>,
-) -> JsonResult<Deployed> {
+    PathParams(id): PathParams<DeploymentId>,
+) -> JsonResult<Retried> {
     administrator.note_object("deployment", id);
-    let deployed = if administrator.scope().is_all() {
-        server.deployments.retry(id).await?
-    } else {
-        let status = visible(&server, &administrator, id).await?;
-        let old = server.deployments.store.deployment(id).await?.ok_or_else(|| unknown_deployment(id))?;
-        let has_failed = |stage, reason| stage == Stage::Failed && reason != Some(Reason::OrderSuperseded);
-        let failed = status.addressees.iter().filter(|one| has_failed(one.stage, one.reason));
-        let failed = failed.filter(|one| server.registry.exclusion(one.id).is_none());
-        let failed: Vec<String> = failed.map(|one| one.id.to_string()).collect();
-        if failed.is_empty() {
-            let detail = "no machine of the groups that your token is for has failed in this deployment";
-            return Err(Refusal::conflict(Reason::BadRequest, detail));
-        }
-        let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
-        server.deployments.deploy(request).await?
-    };
-    administrator.note_after(&json!({ "deployment": deployed.id }));
-    Ok(Json(deployed))
+    let scope = administrator.scope();
+    if !scope.is_all() {
+        visible(&server, &administrator, id).await?;
+    }
+    let may_retry = |machine: MachineId| scope.is_all() || server.registry.is_in(machine, scope);
+    let retried = server.deployments.retry(id, may_retry).await?;
+    administrator.note_after(&json!({ "orders": retried.orders, "machines": retried.machines }));
+    Ok(Json(retried))
 }

@@ -3,7 +3,7 @@
 use crate::{
     deployments::{order_flows::OrderFlows, tree::StripeTree},
     publishing::artifacts::ArtifactStore,
-    store::DeploymentRow,
+    store::OrderRow,
 };
 use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof, ServerCopies};
 use banyan_swarm::{
@@ -43,7 +43,7 @@ struct LastSent {
 
 /// An active order with its lists and its content.
 pub(crate) struct ActiveOrder {
-    pub(crate) row: DeploymentRow,
+    pub(crate) row: OrderRow,
     pub(crate) manifest: String,
     pub(crate) artifact: Artifact,
     pub(crate) trees: Vec<StripeTree>,
@@ -71,7 +71,7 @@ impl ActiveOrder {
     /// Assembles an order. `fresh` means that it is being accepted right now. Returns `None` if the manifest lacks the
     /// artifact, which only happens when the data folder is damaged. Opens the file: blocks briefly.
     pub(crate) fn new(
-        row: DeploymentRow,
+        row: OrderRow,
         manifest: String,
         lists: Vec<AddresseeList>,
         artifacts: &ArtifactStore,
@@ -121,7 +121,7 @@ impl ActiveOrder {
     }
     /// Returns how many copies of the artifact the server may send when nothing goes wrong.
     pub(crate) fn server_copies(&self) -> ServerCopies {
-        self.row.request.server_copies
+        self.row.server_copies
     }
     /// Returns whether the server is sending content of this order: whether it has sent some between two of the last calls.
     pub(crate) fn is_being_sent(&self) -> bool {

@@ -1,61 +1,55 @@
-//! Deployments: turns an administrator's request into a signed, stored order and sends it down the tree.
+//! Deployments: turns an administrator's request into signed, stored orders and sends them down their trees.
 
 use crate::{
     deployments::{
-        active_orders::{ActiveOrder, now_ms},
+        active_orders::now_ms,
+        order_factory::{Batches, MAX_MACHINES, MadeOrder, OrderFactory, Release, batches, unfit_target},
         order_lifecycle::OrderLifecycle,
-        policies::GroupPolicies,
+        rings::{RingCandidate, assign_rings},
         selections::{Selected, Selections, describe_names, group_names},
         stop_lists::StopLists,
     },
-    identity::{registry::Registry, secrets::Secrets},
-    net::{connections::Connections, wake_ups::WakeUps},
-    publishing::{artifacts::ArtifactStore, repository_cache::RepositoryCache},
+    identity::registry::Registry,
+    net::wake_ups::WakeUps,
+    publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
-    store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment, ServerIdentity, Store},
+    store::{DeploymentRow, MachineRow, NewDeployment, NewOrder, Store, TargetRow},
 };
 use axum::http::StatusCode;
 use banyan_proto::{
-    Artifact, MachineId, Manifest, Order, OrderId, Reason, UnixSeconds,
-    admin::{Deploy, Deployed, DeploymentState, SelectedMachines, Selection, Stage},
+    DeploymentId, MachineId, Manifest, OrderId, Reason, Site, UnixSeconds,
+    admin::{Deploy, Deployed, DeploymentState, SelectedMachines, Selection},
     assignments::PROTECTED_TAG,
-    limits,
-    order::OrderAction,
+    rollout::Rollout,
 };
-use banyan_swarm::{
-    known_rates,
-    planner::{self, Candidate, Site},
-};
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::MutexGuard;
-use tracing::{debug, info};
+use tracing::info;
 
 const DAY: u64 = 24 * 3600;
-/// Lifetime of an order (seconds). Machines do not act on it afterwards.
+/// Lifetime of a deployment and its orders (seconds). Machines do not act on them afterwards.
 const LIFETIME_SECONDS: u64 = 30 * DAY;
-/// How long machines keep the content after they finish (seconds).
-const KEEP_SECONDS: u64 = 31 * DAY;
 
-fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
+pub(super) fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
 }
 
-/// Accepts and controls deployments.
+/// Accepts deployments.
 pub(crate) struct Deployments {
-    pub(crate) server: ServerIdentity,
-    /// When the server started.
-    pub(crate) started: Instant,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) secrets: Arc<Secrets>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
-    pub(crate) policies: Arc<GroupPolicies>,
     pub(crate) selections: Arc<Selections>,
     pub(crate) repository: Arc<RepositoryCache>,
-    pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) orders: Arc<OrderLifecycle>,
     pub(crate) stop_lists: Arc<StopLists>,
+    pub(crate) factory: Arc<OrderFactory>,
+}
+
+/// The machines that a request selects.
+pub(super) struct SelectedTargets {
+    pub(super) machines: Vec<MachineRow>,
+    pub(super) counts: SelectedMachines,
 }
 
 impl Deployments {
@@ -85,6 +79,7 @@ impl Deployments {
                 "a deployment ends after {days} days, so a later deadline has no effect; choose an earlier one"
             )));
         }
+        request.rollout.check().map_err(|error| Refusal::bad(error.to_string()))?;
         let accepting = self.orders.lock().await;
         let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
         self.accept(&accepting, request, &manifest, text).await
@@ -98,83 +93,71 @@ impl Deployments {
         manifest: &Manifest,
         text: String,
     ) -> Result<Deployed, Refusal> {
-        let (machines, selected) = self.select(&request).await?;
-        let (artifact, fitting, others) = pick_artifact(manifest, machines)?;
-        let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
-        let now = UnixSeconds::now();
-        let candidate = |row: &MachineRow| Candidate {
-            id: row.id,
-            site: Site::of(&row.addresses),
-            online: self.is_reachable(row.id, row.seen),
-            forwards: self.may_forward(row),
-            reach: row.reach.reach(now),
-            down: known_rates::current(row.rates.down, now),
-            up: known_rates::current(row.rates.up, now),
-        };
-        let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
-        let plan = planner::plan(self.server.id, None, &candidates, stripes)
-            .map_err(|error| unprocessable(Reason::BadRequest, format!("cannot list the machines: {error}")))?;
-
-        let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
-        let order = Order {
-            id: OrderId::random(),
-            epoch: self.server.epoch,
-            number: self.store.next(Counter::Order).await?,
-            revision: 0,
-            action: OrderAction::Install,
+        let SelectedTargets { machines, counts } = self.select(&request).await?;
+        let first_order = OrderId::random();
+        let (id, now) = (DeploymentId::of_first_order(first_order), UnixSeconds::now());
+        let Batches { batches, unfit } = batches(manifest, machines, MAX_MACHINES);
+        if batches.is_empty() {
+            let detail = format!("{} {} has no file for any of these machines", manifest.package, manifest.version);
+            return Err(unprocessable(Reason::WrongPlatform, detail));
+        }
+        let candidates: Vec<RingCandidate> =
+            batches.iter().flat_map(|batch| &batch.machines).map(ring_candidate).collect();
+        let rings = assign_rings(id, request.rollout.ring_sizes(), &candidates);
+        check_gates(&request.rollout, &rings)?;
+        let ring_count = u32::try_from(request.rollout.ring_sizes().len()).unwrap_or(u32::MAX);
+        let is_live = !request.rollout.fixed && !matches!(request.to, Selection::Machines(_));
+        let mut deployment = DeploymentRow {
+            id,
+            number: 0,
             package: manifest.package.clone(),
             sequence: manifest.sequence,
-            manifest: banyan_proto::Digest::of(text.as_bytes()),
-            platform: artifact.platform.clone(),
-            artifact: artifact.digest,
-            stripes: roots,
-            server: self.server.id,
-            issued: now,
-            expires: now.plus(LIFETIME_SECONDS),
-            keep_until: now.plus(KEEP_SECONDS),
-            spread: request.spread,
-            window: request.window.clone(),
-            deadline: request.deadline,
-            allow: request.allow.clone(),
-        };
-        let row = DeploymentRow {
-            signed: self.secrets.orders.sign(&order),
-            order,
             version: manifest.version.clone(),
             state: DeploymentState::Running,
             accepted_ms: now_ms(),
-            size: artifact.size,
-            chunks: artifact.chunk_count(),
+            expires: now.plus(LIFETIME_SECONDS),
             request,
-            server_sent: 0,
+            is_live,
+            rings: ring_count,
+            open_ring: 0,
+            ring_since: now,
+            halt: None,
         };
-        let id = row.order.id;
-        let below_server = plan.lists[0].ids().skip(1).map(AddresseeRow::expected);
-        let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
-        let open = ActiveOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
-            .filter(|open| open.content().is_some())
-            .ok_or_else(|| Refusal::internal(&"cannot open the release's artifact"))?;
-        let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
+        let release = Release { manifest, text: &text };
+        let mut made = Vec::new();
+        for (number, batch) in batches.into_iter().enumerate() {
+            let order_id = (number == 0).then_some(first_order);
+            made.push(self.factory.make(&deployment, &release, batch, order_id).await?);
+        }
+        deployment.number = made.first().map_or(0, |order| order.row.order.number);
+        let ring = |machine: &MachineId| rings.get(machine).copied().unwrap_or(ring_count - 1);
+        let targets: Vec<TargetRow> = made
+            .iter()
+            .flat_map(|order| order.machines.iter().map(|row| target(row, ring(&row.id), order)))
+            .chain(unfit.iter().map(|row| unfit_target(row, ring_count - 1)))
+            .collect();
+        let orders: Vec<NewOrder<'_>> = made.iter().map(MadeOrder::to_store).collect();
+        let new = NewDeployment { row: &deployment, orders: &orders, targets: &targets };
         let superseded = self.store.add_deployment(new).await?;
-        for row in &fitting {
-            if let Some(most) = known_rates::current(row.rates.up, now).and_then(|rate| rate.at_most) {
-                open.sources().set_uplink(row.id, most as f64 / f64::from(artifact.chunk_size));
-            }
-        }
-        for row in &fitting {
-            let rates = |known| known_rates::current(known, now);
-            debug!(machine = row.name(), down = ?rates(row.rates.down), up = ?rates(row.rates.up), "planned with this link");
-        }
         info!(
-            order = %id, package = row.order.package, version = row.version, machines = fitting.len(),
-            stripes, busiest = plan.busiest_copies, server = plan.server_copies,
-            "deployment accepted; busiest and server are the predicted copies sent"
+            deployment = %id, package = deployment.package, version = deployment.version, machines = targets.len(),
+            orders = orders.len(), rings = ring_count, "deployment accepted"
         );
-        let open = self.orders.active.add(open);
+        drop(orders);
+        self.start(made, superseded);
+        Ok(Deployed { id, selected: Some(counts) })
+    }
+
+    /// Starts orders that are stored, and stops those in which nobody is left because of them.
+    pub(super) fn start(&self, made: Vec<MadeOrder>, superseded: Vec<OrderId>) {
         superseded.into_iter().for_each(|id| self.orders.stop_forwarding(id, Reason::OrderSuperseded));
-        self.orders.start_forwarding(&open);
-        fitting.iter().for_each(|row| self.wake_ups.wake(row.id));
-        Ok(Deployed { id, selected: Some(selected) })
+        for order in made {
+            let open = self.orders.active.add(order.open);
+            if !self.stop_lists.is_stopped(open.id()) {
+                self.orders.start_forwarding(&open);
+            }
+            order.machines.iter().for_each(|row| self.wake_ups.wake(row.id));
+        }
     }
 
     /// Finds the requested release and its manifest. Without a version, picks the highest sequence.
@@ -203,21 +186,9 @@ impl Deployments {
         Ok((manifest, text))
     }
 
-    /// Returns whether the machine is expected to respond: it is connected, or was seen lately and is between two
-    /// connections. In the first minute after a start, "lately" is longer, because machines have not reconnected yet.
-    fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
-        let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
-        self.connections.is_online(id) || UnixSeconds::now().0 < seen.0 + lately
-    }
-
-    /// Returns whether the policy for the machine lets it forward.
-    fn may_forward(&self, row: &MachineRow) -> bool {
-        self.policies.lets_forward(&row.assigned)
-    }
-
     /// Returns the selected machines, and how many were left out. Never includes one that is revoked or quarantined, and a
     /// protected one only if the request names it.
-    async fn select(&self, request: &Deploy) -> Result<(Vec<MachineRow>, SelectedMachines), Refusal> {
+    pub(super) async fn select(&self, request: &Deploy) -> Result<SelectedTargets, Refusal> {
         let Selected { mut machines, mut unknown, names_protected } = self.selections.find(&request.to).await?;
         if let Selection::Machines(_) = &request.to
             && let Some((row, reason)) = machines.iter().find_map(|row| Some((row, row.exclusion()?)))
@@ -239,15 +210,7 @@ impl Deployments {
         if machines.is_empty() {
             return Err(unprocessable(Reason::NotFound, self.describe_empty(&request.to, selected)));
         }
-        if machines.len() >= limits::ADDRESSEES {
-            let detail = format!(
-                "{} machines selected; a deployment can have at most {}",
-                machines.len(),
-                limits::ADDRESSEES - 1
-            );
-            return Err(unprocessable(Reason::BadRequest, detail));
-        }
-        Ok((machines, selected))
+        Ok(SelectedTargets { machines, counts: selected })
     }
 
     /// Says why a named machine cannot be a target, and what can be done about it.
@@ -290,90 +253,30 @@ impl Deployments {
             Selection::All | Selection::Machines(_) => "no machine is enrolled, or all are revoked".into(),
         }
     }
-
-    /// Halts or resumes a deployment. The new state is saved first. Then the machines are told, and the server itself stops
-    /// or starts to forward.
-    pub(crate) async fn change_state(
-        &self,
-        id: OrderId,
-        from: DeploymentState,
-        to: DeploymentState,
-    ) -> Result<(), Refusal> {
-        if self.store.set_state(id, &[from, to], to).await? {
-            info!(order = %id, state = ?to, "deployment state changed");
-            self.stop_lists.renew().await?;
-            match (to, self.orders.active.get(id)) {
-                (DeploymentState::Halted, _) => self.orders.stop_forwarding(id, Reason::Halted),
-                (_, Some(open)) => self.orders.start_forwarding(&open),
-                (_, None) => {}
-            }
-            return Ok(());
-        }
-        match self.store.deployment(id).await? {
-            Some(_) => Err(Refusal::conflict(Reason::BadRequest, "the deployment has already ended")),
-            None => Err(Refusal::not_found(format!("there is no deployment {id}"))),
-        }
-    }
-
-    /// Deploys the same release again, to the machines that failed.
-    pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, Refusal> {
-        let old = self.store.deployment(id).await?;
-        let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
-        let rows = self.store.addressees(id).await?;
-        let has_failed = |row: &&AddresseeRow| row.stage == Stage::Failed && !row.is_replaced();
-        let takes_part = |row: &&AddresseeRow| self.registry.exclusion(row.machine).is_none();
-        let failed: Vec<String> =
-            rows.iter().filter(has_failed).filter(takes_part).map(|row| row.machine.to_string()).collect();
-        if failed.is_empty() {
-            return Err(why_nothing_to_retry(&rows));
-        }
-        let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
-        self.deploy(request).await
-    }
 }
 
-/// Says why a deployment has no machine that can be tried again.
-fn why_nothing_to_retry(rows: &[AddresseeRow]) -> Refusal {
-    if rows.iter().any(|row| row.stage == Stage::Failed && !row.is_replaced()) {
-        let detail = "the machines that failed are revoked, replaced or quarantined, so they cannot be targets";
-        return Refusal::conflict(Reason::BadRequest, detail);
-    }
-    match rows.iter().find(|row| row.is_replaced()) {
-        Some(row) => {
-            let why = row.detail.as_deref().unwrap_or(Reason::OrderSuperseded.for_admin().what);
-            Refusal::conflict(Reason::OrderSuperseded, format!("no machine has failed: {why}"))
-        }
-        None => Refusal::conflict(Reason::BadRequest, "no machine has failed in this deployment"),
-    }
+fn ring_candidate(row: &MachineRow) -> RingCandidate {
+    RingCandidate { machine: row.id, site: Site::of(&row.addresses), platform: row.platform.clone() }
 }
 
-/// Picks the file that most of the machines need, because one order carries one file. The other machines fail at once
-/// with that reason.
-fn pick_artifact(
-    manifest: &Manifest,
-    machines: Vec<MachineRow>,
-) -> Result<(&Artifact, Vec<MachineRow>, Vec<AddresseeRow>), Refusal> {
-    let needing = |artifact: &Artifact| {
-        machines.iter().filter(|row| manifest.artifact_for(&row.platform) == Some(artifact)).count()
-    };
-    let artifact = manifest.artifacts.iter().rev().max_by_key(|artifact| needing(artifact));
-    let Some(artifact) = artifact.filter(|artifact| needing(artifact) > 0) else {
-        let detail = format!("{} {} has no file for any of these machines", manifest.package, manifest.version);
-        return Err(unprocessable(Reason::WrongPlatform, detail));
-    };
-    let (fitting, others): (Vec<_>, Vec<_>) =
-        machines.into_iter().partition(|row| manifest.artifact_for(&row.platform) == Some(artifact));
-    let excluded_row = |row: MachineRow| AddresseeRow {
-        stage: Stage::Failed,
-        reason: Some(Reason::WrongPlatform),
-        detail: Some(match manifest.artifact_for(&row.platform) {
-            Some(_) => format!(
-                "this deployment carries the file for {}; run a separate one for {}",
-                artifact.platform, row.platform
-            ),
-            None => format!("the release has no file for {}", row.platform),
-        }),
-        ..AddresseeRow::expected(row.id)
-    };
-    Ok((artifact, fitting, others.into_iter().map(excluded_row).collect()))
+/// Returns the target of a machine with an order.
+pub(super) fn target(row: &MachineRow, ring: u32, order: &MadeOrder) -> TargetRow {
+    TargetRow { machine: row.id, ring, order: Some(order.row.order.id), reason: None, detail: None }
+}
+
+/// Refuses a minimum of reports that a ring can never reach.
+fn check_gates(rollout: &Rollout, rings: &BTreeMap<MachineId, u32>) -> Result<(), Refusal> {
+    let Some(needed) = rollout.gates.min_reports else { return Ok(()) };
+    let gated = rollout.rings.len().saturating_sub(1);
+    for ring in 0..u32::try_from(gated).unwrap_or(0) {
+        let machines = rings.values().filter(|of| **of == ring).count();
+        if machines > 0 && machines < usize::try_from(needed).unwrap_or(usize::MAX) {
+            return Err(Refusal::bad(format!(
+                "{needed} reports are needed, but ring {} has only {machines} of these machines, so the next one would \
+                 never open; give a smaller minimum or larger rings",
+                ring + 1
+            )));
+        }
+    }
+    Ok(())
 }

@@ -12,9 +12,10 @@ use crate::{
 };
 use banyan_proto::{
     Digest, MachineId, Manifest, OrderId, Reason, ServerCopies,
-    admin::{Deploy, DeploymentState, Selection},
+    admin::{Deploy, Selection},
     api::Help,
     order::{Spread, Window},
+    rollout::Rollout,
 };
 use std::{
     collections::HashMap,
@@ -50,8 +51,8 @@ impl RequestLimiter {
     }
 }
 
-/// An open deployment that a machine still takes part in.
-struct OpenDeployment {
+/// The open order of a package that a machine still takes part in.
+struct OpenOrder {
     id: OrderId,
     /// Whether it is of exactly the requested release.
     is_same_release: bool,
@@ -88,7 +89,7 @@ impl OnDemandOrders {
         text: String,
     ) -> Result<Help, Refusal> {
         let name = &manifest.package;
-        if let Some(open) = self.open_deployment_of(machine, name, Digest::of(text.as_bytes())).await? {
+        if let Some(open) = self.open_order_of(machine, name, Digest::of(text.as_bytes())).await? {
             if open.is_same_release {
                 drop(accepting);
                 return self.direct_offers.help(machine, open.id).await;
@@ -112,25 +113,25 @@ impl OnDemandOrders {
             allow: vec![],
             include_protected: false,
             server_copies: ServerCopies::ONE,
+            rollout: Rollout::default(),
         };
         let deployed = self.deployments.accept(&accepting, request, manifest, text).await?;
         drop(accepting);
-        info!(order = %deployed.id, %machine, package = name, "order created at the machine's request");
-        self.direct_offers.help(machine, deployed.id).await
+        info!(deployment = %deployed.id, %machine, package = name, "order created at the machine's request");
+        self.direct_offers.help(machine, deployed.id.first_order()).await
     }
 
-    /// Finds the open deployment of the package that this machine still takes part in.
-    async fn open_deployment_of(
+    /// Finds the open order of the package that this machine still takes part in.
+    async fn open_order_of(
         &self,
         machine: MachineId,
         package: &str,
         manifest: Digest,
-    ) -> Result<Option<OpenDeployment>, Refusal> {
+    ) -> Result<Option<OpenOrder>, Refusal> {
         for id in self.store.expected(machine).await? {
-            let Some(row) = self.store.deployment(id).await? else { continue };
-            let is_open = matches!(row.state, DeploymentState::Running | DeploymentState::Halted);
-            if is_open && row.order.package == package {
-                return Ok(Some(OpenDeployment { id, is_same_release: row.order.manifest == manifest }));
+            let Some(row) = self.store.order(id).await? else { continue };
+            if row.is_open && row.order.package == package {
+                return Ok(Some(OpenOrder { id, is_same_release: row.order.manifest == manifest }));
             }
         }
         Ok(None)

@@ -10,10 +10,7 @@ use crate::{
     store::{ServerIdentity, Store},
 };
 use async_trait::async_trait;
-use banyan_proto::{
-    Digest, MachineId, OrderId, Reason,
-    admin::{DeploymentState, Stage},
-};
+use banyan_proto::{DeploymentId, Digest, MachineId, OrderId, Reason, admin::Stage};
 use banyan_swarm::io::OrderInput;
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::MutexGuard;
@@ -73,20 +70,21 @@ impl OrderLifecycle {
     /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
     pub(crate) async fn resume_all(&self) -> Result<(), Refusal> {
         let now = self.clock.now();
-        for row in self.store.deployments(None).await? {
-            let (id, state) = (row.order.id, row.state);
+        let stopped: HashSet<OrderId> = self.store.stopped_orders(now).await?.into_iter().collect();
+        for row in self.store.orders().await? {
+            let (id, is_open) = (row.order.id, row.is_open);
             // Machines refuse an order of an earlier epoch; raising the epoch has already ended it.
             if row.order.epoch < self.server.epoch {
                 continue;
             }
             if row.order.expires <= now {
-                if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                    self.store.end(id, Reason::OrderExpired, EXPIRED).await?;
+                if is_open {
+                    self.store.end_order(id, Reason::OrderExpired, EXPIRED).await?;
                 }
                 continue;
             }
             if self.repository.has_withdrawn(&row.order.package, row.order.sequence) {
-                self.store.end(id, Reason::Withdrawn, WITHDRAWN).await?;
+                self.store.end_order(id, Reason::Withdrawn, WITHDRAWN).await?;
                 continue;
             }
             let lists = self.store.lists(id).await?;
@@ -99,7 +97,7 @@ impl OrderLifecycle {
                 continue;
             };
             let open = self.active.add(open);
-            if state == DeploymentState::Running {
+            if is_open && !stopped.contains(&open.id()) {
                 self.start_forwarding(&open);
             }
         }
@@ -111,8 +109,8 @@ impl OrderLifecycle {
         if let Some(open) = self.active.get(id) {
             return Ok(open);
         }
-        let deployment = self.store.deployment(id).await?;
-        if deployment.is_some_and(|row| row.order.epoch < self.server.epoch) {
+        let order = self.store.order(id).await?;
+        if order.is_some_and(|row| row.order.epoch < self.server.epoch) {
             return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what));
         }
         Err(self.why_not_active(id, machine).await)
@@ -120,7 +118,7 @@ impl OrderLifecycle {
 
     /// Ends an order that has expired.
     pub(crate) async fn expire(&self, open: &Arc<ActiveOrder>) -> Result<(), Refusal> {
-        self.store.end(open.id(), Reason::OrderExpired, EXPIRED).await?;
+        self.store.end_order(open.id(), Reason::OrderExpired, EXPIRED).await?;
         self.stop_forwarding(open.id(), Reason::OrderExpired);
         self.active.remove(open.id());
         Ok(())
@@ -153,7 +151,7 @@ impl OrderLifecycle {
 #[async_trait]
 impl OpenDeployments for OrderLifecycle {
     /// Waits while a deployment is being accepted, so that none is missed.
-    async fn end_withdrawn(&self) -> Result<Vec<OrderId>, Refusal> {
+    async fn end_withdrawn(&self) -> Result<Vec<DeploymentId>, Refusal> {
         let _one = self.lock().await;
         let mut ended = Vec::new();
         for open in self.active.all() {
@@ -161,9 +159,11 @@ impl OpenDeployments for OrderLifecycle {
             if !self.repository.has_withdrawn(&order.package, order.sequence) {
                 continue;
             }
-            if self.store.end(id, Reason::Withdrawn, WITHDRAWN).await? {
-                info!(order = %id, package = order.package, version = open.row.version, "deployment ended: withdrawn");
-                ended.push(id);
+            if let Some(deployment) = self.store.end_order(id, Reason::Withdrawn, WITHDRAWN).await? {
+                info!(order = %id, package = order.package, version = open.row.version, "order ended: release withdrawn");
+                if !ended.contains(&deployment) {
+                    ended.push(deployment);
+                }
             }
             self.stop_forwarding(id, Reason::Withdrawn);
             self.active.remove(id);

@@ -4,11 +4,12 @@
 //! it starts again.
 
 use crate::{
+    deployments::order_lifecycle::OrderLifecycle,
     identity::secrets::Secrets,
     net::{peer_node::PeerNode, wake_ups::WakeUps},
     store::{Counter, ServerIdentity, Store, StoreResult},
 };
-use banyan_proto::{OrderId, Signed, StopList, UnixSeconds};
+use banyan_proto::{DeploymentId, OrderId, Reason, Signed, StopList, UnixSeconds};
 use banyan_wire::host::NumberedStops;
 use std::{
     collections::HashSet,
@@ -28,6 +29,7 @@ pub(crate) struct StopLists {
     secrets: Arc<Secrets>,
     node: PeerNode,
     wake_ups: Arc<WakeUps>,
+    orders: Arc<OrderLifecycle>,
     /// `None` if no order was ever stopped.
     current: RwLock<Option<CurrentList>>,
     /// Held while a list is signed, so that the list with the highest number is the newest.
@@ -37,26 +39,36 @@ pub(crate) struct StopLists {
 impl StopLists {
     /// Signs the first list of this run. There is none if no order was ever stopped.
     pub(crate) async fn open(
-        server: ServerIdentity,
-        store: Arc<dyn Store>,
         secrets: Arc<Secrets>,
         node: PeerNode,
         wake_ups: Arc<WakeUps>,
+        orders: Arc<OrderLifecycle>,
     ) -> StoreResult<Self> {
+        let (server, store) = (orders.server, Arc::clone(&orders.store));
         let has_list = store.stop_number().await? > 0 || !store.stopped_orders(UnixSeconds::now()).await?.is_empty();
-        let lists = Self {
-            server,
-            store,
-            secrets,
-            node,
-            wake_ups,
-            current: RwLock::default(),
-            signing: tokio::sync::Mutex::default(),
-        };
+        let (current, signing) = (RwLock::default(), tokio::sync::Mutex::default());
+        let lists = Self { server, store, secrets, node, wake_ups, orders, current, signing };
         if has_list {
             lists.renew().await?;
         }
         Ok(lists)
+    }
+    /// Stops the orders of a deployment that is halted now. Machines are told first, so that they know why their links to
+    /// the server end.
+    pub(crate) async fn stop(&self, deployment: DeploymentId) -> StoreResult<()> {
+        self.renew().await?;
+        for open in self.orders.active.all().iter().filter(|open| open.row.deployment == deployment) {
+            self.orders.stop_forwarding(open.id(), Reason::Halted);
+        }
+        Ok(())
+    }
+    /// Lets the orders of a deployment that was resumed go on.
+    pub(crate) async fn resume(&self, deployment: DeploymentId) -> StoreResult<()> {
+        self.renew().await?;
+        for open in self.orders.active.all().iter().filter(|open| open.row.deployment == deployment) {
+            self.orders.start_forwarding(open);
+        }
+        Ok(())
     }
     /// Signs a list of the orders that the store says are stopped, and tells it to all machines.
     pub(crate) async fn renew(&self) -> StoreResult<()> {

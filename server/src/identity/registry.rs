@@ -16,6 +16,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
+use tokio::sync::Notify;
 
 /// Longest time between writes of a machine's row (seconds), so that "last seen" is roughly right after a restart.
 const STORE_SEEN_EVERY: u64 = 60;
@@ -69,6 +70,8 @@ pub(crate) struct Registry {
     server_id: MachineId,
     /// The sites of this server's addresses.
     server_sites: Vec<Site>,
+    /// Fires when a machine has enrolled, or what one is assigned has changed.
+    changed: Notify,
 }
 
 fn sign_hint(key: &SigningKey, machine: MachineId, addresses: &[Address], issued: UnixSeconds) -> Signed<AddressHint> {
@@ -87,7 +90,13 @@ impl Registry {
             server_sequence: server.sequence,
             server_id: server.machine,
             server_sites: server.addresses.iter().map(|address| Site::of(std::slice::from_ref(address))).collect(),
+            changed: Notify::new(),
         }
+    }
+    /// Waits until a machine has enrolled, or what one is assigned has changed. Also returns for a change since the last
+    /// call.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
     fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, RegisteredMachine>> {
         self.machines.read().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -101,9 +110,14 @@ impl Registry {
         // Its first check-in must be stored, because that deletes the answer to its enrolment.
         let machine = RegisteredMachine { stored: UnixSeconds(0), ..RegisteredMachine::new(row, hint) };
         self.write().insert(machine.row.id, machine);
+        self.changed.notify_one();
     }
     pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
         self.read().get(&id).map(|machine| machine.row.clone())
+    }
+    /// Returns when the machine was last seen.
+    pub(crate) fn last_seen(&self, id: MachineId) -> Option<UnixSeconds> {
+        self.read().get(&id).map(|machine| machine.row.seen)
     }
     /// Returns all machines, oldest first.
     pub(crate) fn all(&self) -> Vec<MachineRow> {
@@ -254,6 +268,7 @@ impl Registry {
     pub(crate) fn set_assigned(&self, id: MachineId, assigned: Assigned) {
         if let Some(machine) = self.write().get_mut(&id) {
             machine.row.assigned = assigned;
+            self.changed.notify_one();
         }
     }
     /// Updates when the machine was last seen.

@@ -7,7 +7,7 @@ use crate::{
     net::{connections::Connections, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
-    store::{AddresseeRow, DeploymentRow, ServerIdentity, Store},
+    store::{AddresseeRow, DeploymentRow, OrderRow, ServerIdentity, Store},
     suspicion_log::{Event, SuspicionLog},
 };
 use axum::http::StatusCode;
@@ -53,7 +53,13 @@ impl InstallPermits {
     pub(crate) async fn issue(&self, machine: MachineId, id: OrderId) -> Result<Signed<InstallPermit>, Refusal> {
         let issued = self.decide(machine, id).await;
         match &issued {
-            Err(refusal) if refusal.error.reason == Reason::WaitsForProof => self.permit_queue.add(id, machine),
+            Err(refusal) if may_be_invited(refusal.error.reason) => {
+                let ring = match self.store.deployment_of(id).await? {
+                    Some(deployment) => self.store.target_ring(deployment.id, machine).await?,
+                    None => None,
+                };
+                self.permit_queue.add(id, machine, ring.unwrap_or_default());
+            }
             Ok(_) | Err(_) => self.permit_queue.remove(id, machine),
         }
         issued
@@ -74,16 +80,25 @@ impl InstallPermits {
     }
 
     async fn invite(&self, order: OrderId) -> Result<(), Refusal> {
-        let deployment = self.store.deployment(order).await?;
-        let Some(deployment) = deployment.filter(|row| row.state == DeploymentState::Running) else {
+        let (row, deployment) = (self.store.order(order).await?, self.store.deployment_of(order).await?);
+        let (Some(row), Some(deployment)) = (row, deployment) else {
             self.permit_queue.remove_order(order);
             return Ok(());
         };
-        let (proof, _) = self.proof_of(&deployment, None).await?;
-        let places = free_places(deployment.order.spread, proof);
+        let places = match deployment.state {
+            DeploymentState::Running => free_places(row.order.spread, self.proof_of(&row, None).await?.0),
+            // They wait until it is resumed.
+            DeploymentState::Halted => return Ok(()),
+            // They ask once more and learn that it has ended.
+            DeploymentState::Superseded | DeploymentState::Finished | DeploymentState::Cancelled => usize::MAX,
+        };
+        let open_ring = if deployment.state == DeploymentState::Running { deployment.open_ring } else { u32::MAX };
         let is_online = |machine| self.connections.is_online(machine);
-        for machine in self.permit_queue.invite(order, places, is_online, Instant::now()) {
+        for machine in self.permit_queue.invite(order, places, open_ring, is_online, Instant::now()) {
             self.wake_ups.wake(machine);
+        }
+        if deployment.state != DeploymentState::Running {
+            self.permit_queue.remove_order(order);
         }
         Ok(())
     }
@@ -101,20 +116,27 @@ impl InstallPermits {
             let detail = "an install permit requires a receipt for the artifact";
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }
-        let deployment = self.store.deployment(id).await?;
-        let deployment = deployment.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
+        let order = self.store.order(id).await?;
+        let order = order.ok_or_else(|| Refusal::not_found(format!("there is no order {id}")))?;
+        let deployment = self.store.deployment_of(id).await?;
+        let deployment = deployment.ok_or_else(|| Refusal::not_found(format!("order {id} has no deployment")))?;
         if row.reason == Some(Reason::OrderSuperseded) {
             return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.for_admin().what));
         }
-        if deployment.order.epoch < self.server.epoch {
+        if order.order.epoch < self.server.epoch {
             return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what));
         }
-        if deployment.order.expires <= self.clock.now() {
+        if order.order.expires <= self.clock.now() {
             return Err(Refusal::conflict(Reason::OrderExpired, Reason::OrderExpired.for_admin().what));
         }
         match deployment.state {
             DeploymentState::Running => {}
-            DeploymentState::Halted => return Err(Refusal::conflict(Reason::Halted, Reason::Halted.for_admin().what)),
+            DeploymentState::Halted => return Err(halted(&deployment)),
+            // Machines that had a permit may go on.
+            DeploymentState::Cancelled if !row.is_over() => {}
+            DeploymentState::Cancelled => {
+                return Err(Refusal::conflict(Reason::Cancelled, Reason::Cancelled.for_admin().what));
+            }
             DeploymentState::Superseded => {
                 return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.for_admin().what));
             }
@@ -122,25 +144,29 @@ impl InstallPermits {
                 return Err(Refusal::conflict(Reason::WaitsForPermit, "the deployment has ended"));
             }
         }
-        if self.repository.has_withdrawn(&deployment.order.package, deployment.order.sequence) {
+        if self.repository.has_withdrawn(&order.order.package, order.order.sequence) {
             return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.for_admin().what));
         }
-        if !self.repository.lists(deployment.order.manifest) {
+        if !self.repository.lists(order.order.manifest) {
             return Err(Refusal::conflict(Reason::NotPublished, "this release is not on the publishers' list"));
         }
-        let limited = match deployment.order.spread {
+        if deployment.rings > 1 {
+            self.check_ring(&deployment, machine).await?;
+        }
+        let limited = match order.order.spread {
             Spread::CutThrough | Spread::Verified => None,
             // Held until the permit is recorded, so that permits never exceed the limit together.
             Spread::Proven | Spread::AfterInstall => Some(self.limited.lock().await),
         };
         if limited.is_some() {
-            self.check_limit(&deployment, machine).await?;
+            self.check_limit(&order, machine).await?;
         }
         let versions = self.repository.snapshot().versions.ok_or_else(|| {
             let detail = "the server's signed metadata has expired; see the server's log";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Reason::MetadataExpired, detail)
         })?;
-        if limited.is_some() {
+        // Recorded for gated deployments as well: who halts one learns how many may still be installing.
+        if limited.is_some() || deployment.request.rollout.is_gated() {
             self.store.record_permit(id, machine, UnixSeconds::now()).await?;
         }
         info!(order = %id, %machine, "install permit issued");
@@ -154,10 +180,20 @@ impl InstallPermits {
         }))
     }
 
+    /// Refuses while the machine's ring is not open.
+    async fn check_ring(&self, deployment: &DeploymentRow, machine: MachineId) -> Result<(), Refusal> {
+        let ring = self.store.target_ring(deployment.id, machine).await?.unwrap_or(deployment.rings - 1);
+        if ring <= deployment.open_ring {
+            return Ok(());
+        }
+        let detail = format!("ring {} of {}; ring {} is open", ring + 1, deployment.rings, deployment.open_ring + 1);
+        Err(Refusal::conflict(Reason::WaitsForRing, detail))
+    }
+
     /// Refuses while enough machines install the release unproven, or after it has failed on one (rule A9).
-    async fn check_limit(&self, deployment: &DeploymentRow, machine: MachineId) -> Result<(), Refusal> {
-        let (proof, installing) = self.proof_of(deployment, Some(machine)).await?;
-        may_install_release(deployment.order.spread, proof).map_err(|reason| {
+    async fn check_limit(&self, order: &OrderRow, machine: MachineId) -> Result<(), Refusal> {
+        let (proof, installing) = self.proof_of(order, Some(machine)).await?;
+        may_install_release(order.order.spread, proof).map_err(|reason| {
             let detail = match reason {
                 Reason::WaitsForProof => {
                     let names: Vec<String> = installing.iter().take(NAMED).map(|id| self.registry.name(*id)).collect();
@@ -165,7 +201,7 @@ impl InstallPermits {
                     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                     format!("passed on {}; being installed on {}{more}", machines(proof.proven), names.join(", "))
                 }
-                _ => format!("deployment {}", deployment.order.id.short()),
+                _ => format!("deployment {}", order.deployment.short()),
             };
             Refusal::conflict(reason, detail)
         })
@@ -174,10 +210,10 @@ impl InstallPermits {
     /// Returns what is known of the release, and the machines that may be installing it, except one.
     async fn proof_of(
         &self,
-        deployment: &DeploymentRow,
+        order: &OrderRow,
         except: Option<MachineId>,
     ) -> Result<(ReleaseProof, Vec<MachineId>), Refusal> {
-        let evidence = self.store.evidence(deployment).await?;
+        let evidence = self.store.evidence(order).await?;
         let now = UnixSeconds::now();
         let may_install = |row: &&AddresseeRow| Some(row.machine) != except && self.may_be_installing(row, now);
         let installing: Vec<MachineId> = evidence.permitted.iter().filter(may_install).map(|row| row.machine).collect();
@@ -197,6 +233,19 @@ impl InstallPermits {
         };
         let expiry = row.permitted.unwrap_or_default().plus(InstallPermit::SECONDS);
         row.stage == Stage::Installing || now < expiry || machine.seen < expiry
+    }
+}
+
+/// Returns whether a machine that was refused for this reason is told when it can ask again with success.
+fn may_be_invited(reason: Reason) -> bool {
+    matches!(reason, Reason::WaitsForProof | Reason::WaitsForRing | Reason::Halted | Reason::FailedElsewhere)
+}
+
+/// Refuses because the deployment is halted: by failures, or by an administrator.
+fn halted(deployment: &DeploymentRow) -> Refusal {
+    match &deployment.halt {
+        Some(halt) if halt.ring.is_some() => Refusal::conflict(Reason::FailedElsewhere, halt.detail.clone()),
+        Some(_) | None => Refusal::conflict(Reason::Halted, Reason::Halted.for_admin().what),
     }
 }
 

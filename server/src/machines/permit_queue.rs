@@ -1,4 +1,4 @@
-//! The machines that wait for a limited install permit, in the order in which they first asked (rule A9).
+//! The machines that wait for an install permit, in the order in which they first asked (rule A9).
 //!
 //! A machine that was refused asks again ever more rarely. So when places become free, the server invites as many of
 //! the waiting machines through their long polls, the longest waiting ones first.
@@ -16,6 +16,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 struct WaitingMachine {
     machine: MachineId,
+    /// The index of its ring.
+    ring: u32,
     invited: Option<Instant>,
 }
 
@@ -39,12 +41,12 @@ impl PermitQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Adds a machine that was refused. One that waits already keeps its position.
-    pub(crate) fn add(&self, order: OrderId, machine: MachineId) {
+    pub(crate) fn add(&self, order: OrderId, machine: MachineId, ring: u32) {
         let mut state = self.lock();
         let waiting = state.waiting.entry(order).or_default();
         match waiting.iter_mut().find(|one| one.machine == machine) {
             Some(known) => known.invited = None,
-            None => waiting.push(WaitingMachine { machine, invited: None }),
+            None => waiting.push(WaitingMachine { machine, ring, invited: None }),
         }
     }
     /// Removes a machine that no longer waits.
@@ -65,12 +67,14 @@ impl PermitQueue {
     pub(crate) fn orders(&self) -> Vec<OrderId> {
         self.lock().waiting.keys().copied().collect()
     }
-    /// Invites as many machines as there are free places, the longest waiting ones first, and none that is offline.
+    /// Invites as many machines of open rings as there are free places, the longest waiting ones first, and none that is
+    /// offline. `open_ring` is the index of the last open one.
     /// Places of machines that were invited a moment ago are not free. Returns the machines to wake.
     pub(crate) fn invite(
         &self,
         order: OrderId,
         places: usize,
+        open_ring: u32,
         is_online: impl Fn(MachineId) -> bool,
         now: Instant,
     ) -> Vec<MachineId> {
@@ -78,7 +82,10 @@ impl PermitQueue {
         let Some(waiting) = state.waiting.get_mut(&order) else { return vec![] };
         let is_expected = |one: &WaitingMachine| one.invited.is_some_and(|at| now.duration_since(at) < ANSWER_WITHIN);
         let free = places.saturating_sub(waiting.iter().filter(|one| is_expected(one)).count());
-        let next = waiting.iter_mut().filter(|one| !is_expected(one) && is_online(one.machine)).take(free);
+        let next = waiting
+            .iter_mut()
+            .filter(|one| one.ring <= open_ring && !is_expected(one) && is_online(one.machine))
+            .take(free);
         let invited: Vec<MachineId> = next
             .map(|one| {
                 one.invited = Some(now);
@@ -121,29 +128,37 @@ mod tests {
     #[test]
     fn as_many_are_invited_as_there_are_places_and_the_first_who_asked_come_first() {
         let (queue, now) = (PermitQueue::default(), Instant::now());
-        (1..=6).for_each(|number| queue.add(ORDER, machine(number)));
-        queue.add(ORDER, machine(1));
+        (1..=6).for_each(|number| queue.add(ORDER, machine(number), 0));
+        queue.add(ORDER, machine(1), 0);
         let all_but = |offline: u8| move |id| id != machine(offline);
-        assert_eq!(queue.invite(ORDER, 2, all_but(2), now), [machine(1), machine(3)], "the second is offline");
-        assert_eq!(queue.invite(ORDER, 2, all_but(2), now), [], "both places are promised");
+        assert_eq!(queue.invite(ORDER, 2, 0, all_but(2), now), [machine(1), machine(3)], "the second is offline");
+        assert_eq!(queue.invite(ORDER, 2, 0, all_but(2), now), [], "both places are promised");
         assert_eq!(queue.take_invitations(machine(1)), [ORDER]);
         assert!(!queue.has_invitation(machine(1)) && queue.has_invitation(machine(3)), "each is told once");
         // The first got its permit, and two more places are free. The third was refused, as another was faster.
         queue.remove(ORDER, machine(1));
-        queue.add(ORDER, machine(3));
-        assert_eq!(queue.invite(ORDER, 3, |_| true, now), [machine(2), machine(3), machine(4)]);
+        queue.add(ORDER, machine(3), 0);
+        assert_eq!(queue.invite(ORDER, 3, 0, |_| true, now), [machine(2), machine(3), machine(4)]);
     }
 
     #[test]
     fn the_place_of_a_machine_that_does_not_come_is_offered_to_the_next() {
         let (queue, now) = (PermitQueue::default(), Instant::now());
-        (1..=2).for_each(|number| queue.add(ORDER, machine(number)));
-        assert_eq!(queue.invite(ORDER, 1, |_| true, now), [machine(1)]);
+        (1..=2).for_each(|number| queue.add(ORDER, machine(number), 0));
+        assert_eq!(queue.invite(ORDER, 1, 0, |_| true, now), [machine(1)]);
         let gone = |id| id != machine(1);
-        assert_eq!(queue.invite(ORDER, 1, gone, now + ANSWER_WITHIN / 2), []);
-        assert_eq!(queue.invite(ORDER, 1, gone, now + ANSWER_WITHIN), [machine(2)]);
+        assert_eq!(queue.invite(ORDER, 1, 0, gone, now + ANSWER_WITHIN / 2), []);
+        assert_eq!(queue.invite(ORDER, 1, 0, gone, now + ANSWER_WITHIN), [machine(2)]);
         queue.remove(ORDER, machine(2));
         queue.remove(ORDER, machine(1));
         assert_eq!(queue.orders(), []);
+    }
+
+    #[test]
+    fn machines_of_rings_that_are_not_open_are_not_invited() {
+        let (queue, now) = (PermitQueue::default(), Instant::now());
+        (0..4).for_each(|ring| queue.add(ORDER, machine(9 - ring), u32::from(ring)));
+        assert_eq!(queue.invite(ORDER, usize::MAX, 1, |_| true, now), [machine(9), machine(8)]);
+        assert_eq!(queue.invite(ORDER, usize::MAX, 2, |_| true, now), [machine(7)]);
     }
 }

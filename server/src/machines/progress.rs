@@ -37,8 +37,9 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
                 row.permitted.get_or_insert(UnixSeconds(0));
             }
         }
-        Event::Installed { remark, .. } => {
+        Event::Installed { already, remark, .. } => {
             row.stage = Stage::Installed;
+            row.had_it = *already;
             (row.reason, row.detail) = (None, remark.as_deref().map(shorten));
             row.installed_after.get_or_insert(after_ms);
         }

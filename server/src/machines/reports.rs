@@ -1,9 +1,10 @@
 //! Processes reports from machines.
 
 use crate::{
+    deadline_clock::DeadlineClock,
     deployments::active_orders::ActiveOrders,
     identity::registry::Registry,
-    machines::{permit_queue::PermitQueue, progress::apply_event, row_writer::MachineRowWriter},
+    machines::{permit_queue::PermitQueue, progress::apply_event, ring_gates::RingGates, row_writer::MachineRowWriter},
     net::{connections::Connections, machine_quotas::MachineQuotas, wake_ups::WakeUps},
     refusal::Refusal,
     store::{ArrivedReport, ProgressNote, Store},
@@ -16,7 +17,7 @@ use banyan_proto::{
     api::{Event, Report},
 };
 use std::sync::Arc;
-use tracing::info;
+use tracing::{error, info};
 
 /// Most reports in one request.
 const MAX_REPORTS: usize = 1000;
@@ -34,6 +35,8 @@ pub(crate) struct Reports {
     pub(crate) row_writer: Arc<MachineRowWriter>,
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) clock: Arc<DeadlineClock>,
+    pub(crate) gates: Arc<RingGates>,
 }
 
 impl Reports {
@@ -61,7 +64,8 @@ impl Reports {
                 open.sources().record_source(machine, *stripe, *source);
             }
         }
-        let finished = self.store.store_reports(machine, &arrived, UnixSeconds::now(), apply_event).await?;
+        let finished = self.store.store_reports(machine, &arrived, self.clock.now(), apply_event).await?;
+        self.inform_gates(&arrived).await;
         let mut claims = 0;
         for ArrivedReport { report, .. } in &arrived {
             match Consequence::of(report) {
@@ -74,9 +78,25 @@ impl Reports {
             }
         }
         for id in finished {
-            info!(order = %id, "deployment finished");
+            info!(deployment = %id, "deployment finished");
         }
         Ok(())
+    }
+
+    /// Lets the gates of rings look at what has ended. After a failure they look before anything else happens.
+    async fn inform_gates(&self, arrived: &[ArrivedReport]) {
+        for ArrivedReport { report, .. } in arrived {
+            match (&report.event, report.order) {
+                (Event::Failed { reason, .. }, Some(order)) if reason.tells_against_release() => {
+                    if let Err(refusal) = self.gates.on_failure(order).await {
+                        // The next look finds it as well.
+                        error!(%order, "failed to look at the gates of the rings: {refusal}");
+                    }
+                }
+                (Event::Installed { .. } | Event::Failed { .. }, _) => self.gates.reported.notify_one(),
+                _ => {}
+            }
+        }
     }
 
     /// Remembers what the machine measured of its own link.
@@ -176,7 +196,9 @@ impl<'a> Consequence<'a> {
         let order = report.order;
         match &report.event {
             Event::Installed { .. } | Event::Failed { .. } => Self::FreePlace,
-            Event::Waits { reason, .. } if *reason != Reason::WaitsForProof => Self::FreePlace,
+            Event::Waits { reason, .. } if !matches!(reason, Reason::WaitsForProof | Reason::WaitsForRing) => {
+                Self::FreePlace
+            }
             Event::SteppedOver { machine, reason, .. } => order
                 .map_or(Self::None, |order| Self::Claim(Claim::Skipped { order, machine: *machine, reason: *reason })),
             Event::BadChunk { source, index } => Self::Claim(Claim::BadChunk { order, source: *source, index: *index }),

@@ -7,7 +7,7 @@ use crate::{
     refusal::Refusal,
 };
 use async_trait::async_trait;
-use banyan_proto::{Digest, OrderId};
+use banyan_proto::{DeploymentId, Digest};
 use std::{collections::HashSet, sync::Arc};
 use tracing::{info, warn};
 
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 #[async_trait]
 pub(crate) trait OpenDeployments: Send + Sync + 'static {
     /// Ends the deployments of withdrawn releases. Returns those that were open and have now ended.
-    async fn end_withdrawn(&self) -> Result<Vec<OrderId>, Refusal>;
+    async fn end_withdrawn(&self) -> Result<Vec<DeploymentId>, Refusal>;
     /// Returns the artifacts that active orders need.
     fn needed_artifacts(&self) -> HashSet<Digest>;
 }
@@ -31,7 +31,7 @@ pub(crate) struct Withdrawal {
 impl Withdrawal {
     /// Applies a changed root or list: ends deployments of withdrawn releases and wakes machines. Call it after every
     /// such change. Returns the deployments that were open and have now ended.
-    pub(crate) async fn apply(&self) -> Result<Vec<OrderId>, Refusal> {
+    pub(crate) async fn apply(&self) -> Result<Vec<DeploymentId>, Refusal> {
         let ended = self.deployments.end_withdrawn().await?;
         self.wake_ups.wake_all();
         self.prune().await;

@@ -195,6 +195,8 @@ async fn run(
         first.spawn(services.monitor.run()),
         first.spawn(services.revocation_list.keep_renewed()),
         first.spawn(install_permits.keep_inviting()),
+        first.spawn(services.gates.keep_looking()),
+        first.spawn(services.newcomers.keep_looking()),
         first.spawn(services.row_writer.run()),
         first.spawn(services.webhook_queues.run()),
         first.spawn(reserve.keep(services.stop.clone())),

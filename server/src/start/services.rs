@@ -10,9 +10,12 @@ use crate::{
         deploy::Deployments,
         direct_offers::DirectOffers,
         named_sites::NamedSites,
+        newcomers::Newcomers,
         on_demand::{OnDemandOrders, RequestLimiter},
+        order_factory::OrderFactory,
         order_lifecycle::OrderLifecycle,
         policies::{GroupPolicies, PolicyCache},
+        reachability::Reachability,
         selections::Selections,
         sideload::Sideload,
         status::DeploymentStatuses,
@@ -25,10 +28,10 @@ use crate::{
     },
     long_work::LongWork,
     machines::{
-        accused_edges::AccusedEdges, assignments::Assignments, check_in::CheckIns, dial_checks::DialChecks,
-        flows::Flows, install_permits::InstallPermits, link_checks::LinkChecks, monitor::Monitor,
-        permit_queue::PermitQueue, receipts::Receipts, reports::Reports, row_writer::MachineRowWriter,
-        site_budgets::SiteBudgets, sources::Sources,
+        accused_edges::AccusedEdges, assignments::Assignments, check_in::CheckIns,
+        deployment_control::DeploymentControl, dial_checks::DialChecks, flows::Flows, install_permits::InstallPermits,
+        link_checks::LinkChecks, monitor::Monitor, permit_queue::PermitQueue, receipts::Receipts, reports::Reports,
+        ring_gates::RingGates, row_writer::MachineRowWriter, site_budgets::SiteBudgets, sources::Sources,
     },
     net::{
         accept::Acceptor,
@@ -60,7 +63,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the data folder holds, opened.
@@ -120,6 +123,8 @@ pub(super) struct Services {
     pub(super) acceptor: Arc<Acceptor<Registry>>,
     pub(super) revocation_list: Arc<RevocationList>,
     pub(super) monitor: Monitor,
+    pub(super) gates: Arc<RingGates>,
+    pub(super) newcomers: Arc<Newcomers>,
     pub(super) row_writer: Arc<MachineRowWriter>,
     pub(super) webhook_queues: Arc<WebhookQueues>,
     pub(super) orders: Arc<OrderLifecycle>,
@@ -213,10 +218,6 @@ impl Services {
         });
 
         // Orders.
-        let stop_lists =
-            StopLists::open(server, Arc::clone(&store), Arc::clone(secrets), node.clone(), Arc::clone(&wake_ups))
-                .await?;
-        let stop_lists = Arc::new(stop_lists);
         let active_orders = Arc::new(ActiveOrders::default());
         let orders = Arc::new(OrderLifecycle {
             server,
@@ -228,6 +229,9 @@ impl Services {
             clock: Arc::clone(clock),
             accepting: tokio::sync::Mutex::default(),
         });
+        let stop_lists =
+            StopLists::open(Arc::clone(secrets), node.clone(), Arc::clone(&wake_ups), Arc::clone(&orders)).await?;
+        let stop_lists = Arc::new(stop_lists);
         let policies = Arc::new(GroupPolicies {
             store: Arc::clone(&store),
             secrets: Arc::clone(secrets),
@@ -246,21 +250,30 @@ impl Services {
             policies: Arc::clone(&policies),
             sites: Arc::clone(&named_sites),
         });
-        let deployments = Arc::new(Deployments {
-            server,
+        let reachability = Arc::new(Reachability {
             started: Instant::now(),
-            store: Arc::clone(&store),
-            secrets: Arc::clone(secrets),
             registry: Arc::clone(&registry),
             connections: connections.clone(),
-            wake_ups: Arc::clone(&wake_ups),
+        });
+        let factory = Arc::new(OrderFactory {
+            server,
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            reachability: Arc::clone(&reachability),
             policies: Arc::clone(&policies),
+            artifacts: Arc::clone(artifacts),
+        });
+        let deployments = Arc::new(Deployments {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            wake_ups: Arc::clone(&wake_ups),
             selections: Arc::clone(&selections),
             repository: Arc::clone(repository),
-            artifacts: Arc::clone(artifacts),
             orders: Arc::clone(&orders),
             stop_lists: Arc::clone(&stop_lists),
+            factory,
         });
+        let newcomers = Arc::new(Newcomers { deployments: Arc::clone(&deployments), stop: stop.clone() });
         let direct_offers = Arc::new(DirectOffers {
             server,
             store: Arc::clone(&store),
@@ -293,6 +306,9 @@ impl Services {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
             active_orders: Arc::clone(&active_orders),
+            connections: connections.clone(),
+            reachability: Arc::clone(&reachability),
+            clock: Arc::clone(clock),
         };
 
         // What publishers change; withdrawals end orders.
@@ -372,6 +388,25 @@ impl Services {
             permit_queue: Arc::clone(&permit_queue),
             stop: stop.clone(),
         });
+        let gates = Arc::new(RingGates {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            reachability,
+            clock: Arc::clone(clock),
+            permit_queue: Arc::clone(&permit_queue),
+            stop_lists: Arc::clone(&stop_lists),
+            reported: Notify::new(),
+            stop: stop.clone(),
+        });
+        let control = DeploymentControl {
+            store: Arc::clone(&store),
+            orders: Arc::clone(&orders),
+            gates: Arc::clone(&gates),
+            permit_queue: Arc::clone(&permit_queue),
+            wake_ups: Arc::clone(&wake_ups),
+            clock: Arc::clone(clock),
+            stop_lists: Arc::clone(&stop_lists),
+        };
         let reports = Reports {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
@@ -382,6 +417,8 @@ impl Services {
             row_writer: Arc::clone(&row_writer),
             connections: connections.clone(),
             wake_ups: Arc::clone(&wake_ups),
+            clock: Arc::clone(clock),
+            gates: Arc::clone(&gates),
         };
         let sources =
             Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders), Arc::clone(&site_budgets));
@@ -454,6 +491,7 @@ impl Services {
             check_ins,
             receipts,
             install_permits,
+            control,
             reports,
             sources,
             flows,
@@ -473,6 +511,8 @@ impl Services {
             acceptor,
             revocation_list,
             monitor,
+            gates,
+            newcomers,
             row_writer,
             webhook_queues,
             orders,

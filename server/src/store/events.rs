@@ -6,7 +6,7 @@ use super::{
 };
 use async_trait::async_trait;
 use banyan_proto::{
-    MachineId, OrderId, UnixSeconds,
+    MachineId, DeploymentId, UnixSeconds,
     server_events::{EventKind, ServerEvent},
     text,
     webhooks::{DELIVERIES, Delivery, DeliveryResult, DeliveryState},
@@ -56,7 +56,7 @@ fn read_event(row: &SqliteRow) -> StoreResult<ServerEvent> {
         id: columns.number("id")?,
         kind: columns.enum_value("kind")?,
         at: columns.time("at")?,
-        deployment: columns.optional_order("deployment")?,
+        deployment: columns.optional_deployment("deployment")?,
         sequence: columns.number("sequence")?,
         package: columns.optional_text("package")?,
         version: columns.optional_text("version")?,
@@ -324,7 +324,7 @@ impl NewEvent {
         Self { kind, deployment: None, machine: None, reason: None, detail: String::new(), webhook: None }
     }
     /// An event about a deployment.
-    pub(crate) fn of_deployment(kind: EventKind, deployment: OrderId) -> Self {
+    pub(crate) fn of_deployment(kind: EventKind, deployment: DeploymentId) -> Self {
         Self { deployment: Some(deployment), ..Self::of(kind) }
     }
 }

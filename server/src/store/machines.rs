@@ -4,14 +4,14 @@ use super::{
     Assigned, CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment, NewEvent,
     PolicyChange, RaisedEpoch, RevokedCertificate, ServerIdentity, StoreResult, Suspicion, TokenRow,
     events::insert_event,
-    progress::end_if_over,
+    orders::end_with_deployment,
     selections::{assigned, groups_of_machines, read_assigned, tags_of_machines, write_assigned},
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time;
 use banyan_proto::{
-    Digest, MachineId, OrderId, Reason, UnixSeconds,
+    DeploymentId, Digest, MachineId, Reason, UnixSeconds,
     admin::{DeploymentState, OpenToken},
     server_events::EventKind,
 };
@@ -48,7 +48,7 @@ async fn retire(
     }
     let open = query(
         "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE machine = ? \
-         AND stage NOT IN ('installed', 'failed') RETURNING deployment",
+         AND stage NOT IN ('installed', 'failed') RETURNING order_id",
     )
     .bind(enum_text(&Reason::Retired)?)
     .bind(format!("machine {} was enrolled to replace it", new.short()))
@@ -56,7 +56,7 @@ async fn retire(
     .fetch_all(&mut *tx)
     .await?;
     for row in &open {
-        end_if_over(tx, Columns(row).order("deployment")?, DeploymentState::Finished).await?;
+        end_with_deployment(tx, Columns(row).order("order_id")?, DeploymentState::Finished).await?;
     }
     assigned(tx, old).await.map(Some)
 }
@@ -80,11 +80,11 @@ async fn earlier_answer(
 
 /// Ends the part of revoked machines in all open deployments: nothing comes from them any more. Returns the deployments
 /// that end because of this.
-pub(super) async fn end_revoked(tx: &mut SqliteConnection) -> StoreResult<Vec<OrderId>> {
+pub(super) async fn end_revoked(tx: &mut SqliteConnection) -> StoreResult<Vec<DeploymentId>> {
     let open = query(
         "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE stage NOT IN ('installed', 'failed') \
-         AND deployment IN (SELECT id FROM deployments WHERE state IN ('running', 'halted')) \
-         AND machine IN (SELECT id FROM machines WHERE revoked IS NOT NULL) RETURNING deployment",
+         AND order_id IN (SELECT id FROM orders WHERE state = 'open') \
+         AND machine IN (SELECT id FROM machines WHERE revoked IS NOT NULL) RETURNING order_id",
     )
     .bind(enum_text(&Reason::Revoked)?)
     .bind("the machine was revoked before it had installed the release")
@@ -92,10 +92,8 @@ pub(super) async fn end_revoked(tx: &mut SqliteConnection) -> StoreResult<Vec<Or
     .await?;
     let mut ended = Vec::new();
     for row in &open {
-        let id = Columns(row).order("deployment")?;
-        if end_if_over(tx, id, DeploymentState::Finished).await? {
-            ended.push(id);
-        }
+        let id = Columns(row).order("order_id")?;
+        ended.extend(end_with_deployment(tx, id, DeploymentState::Finished).await?);
     }
     Ok(ended)
 }
@@ -145,11 +143,14 @@ impl MachineStore for Sqlite {
         query("UPDATE policies SET number = ?").bind(signed(policy_number)).execute(&mut *tx).await?;
         query(
             "UPDATE addressees SET stage = 'failed', reason = ?, detail = NULL WHERE stage NOT IN ('installed', 'failed') \
-             AND deployment IN (SELECT id FROM deployments WHERE state IN ('running', 'halted'))",
+             AND order_id IN (SELECT id FROM orders WHERE state = 'open')",
         )
         .bind(enum_text(&Reason::EpochBack)?)
         .execute(&mut *tx)
         .await?;
+        query("UPDATE orders SET state = 'over'").execute(&mut *tx).await?;
+        // Machines refuse the orders that it made so far, and it must not make others that nobody remembers.
+        query("UPDATE deployments SET is_live = 0").execute(&mut *tx).await?;
         let ended = query("UPDATE deployments SET state = ? WHERE state IN ('running', 'halted') RETURNING id")
             .bind(enum_text(&DeploymentState::Finished)?)
             .fetch_all(&mut *tx)
@@ -352,7 +353,7 @@ impl MachineStore for Sqlite {
         Ok(true)
     }
 
-    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<Option<Vec<OrderId>>> {
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<Option<Vec<DeploymentId>>> {
         let mut tx = self.begin().await?;
         let done = query("UPDATE machines SET revoked = COALESCE(revoked, ?) WHERE id = ?")
             .bind(signed(now.0))
@@ -399,10 +400,10 @@ impl MachineStore for Sqlite {
     }
 
     async fn add_suspicion(&self, suspicion: &Suspicion) -> StoreResult<()> {
-        query("INSERT INTO suspicions (at, machine, deployment, reason, detail) VALUES (?, ?, ?, ?, ?)")
+        query("INSERT INTO suspicions (at, machine, order_id, reason, detail) VALUES (?, ?, ?, ?, ?)")
             .bind(signed(suspicion.at.0))
             .bind(suspicion.machine.map(|id| id.0.to_vec()))
-            .bind(suspicion.deployment.map(|id| id.0.to_vec()))
+            .bind(suspicion.order.map(|id| id.0.to_vec()))
             .bind(enum_text(&suspicion.reason)?)
             .bind(&suspicion.detail)
             .execute(&mut *self.writer().await?)
@@ -411,16 +412,20 @@ impl MachineStore for Sqlite {
     }
 
     async fn suspicions(&self, most: u32) -> StoreResult<Vec<Suspicion>> {
-        let rows = query("SELECT at, machine, deployment, reason, detail FROM suspicions ORDER BY id DESC LIMIT ?")
-            .bind(most)
-            .fetch_all(&mut *self.reader().await?)
-            .await?;
+        let rows = query(
+            "SELECT at, machine, order_id, orders.deployment AS deployment, reason, detail FROM suspicions \
+             LEFT JOIN orders ON orders.id = order_id ORDER BY suspicions.id DESC LIMIT ?",
+        )
+        .bind(most)
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
         let read = |row: &SqliteRow| {
             let columns = Columns(row);
             Ok(Suspicion {
                 at: columns.time("at")?,
                 machine: columns.optional_machine("machine")?,
-                deployment: columns.optional_order("deployment")?,
+                order: columns.optional_order("order_id")?,
+                deployment: columns.optional_deployment("deployment")?,
                 reason: columns.enum_value("reason")?,
                 detail: columns.text("detail")?,
             })

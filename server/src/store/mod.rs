@@ -1,6 +1,6 @@
 //! The server's database, behind traits: SQLite today, PostgreSQL when a site outgrows it.
 //!
-//! There is one trait per subject: machines, policies, deployments, progress. Every method is one transaction: when it
+//! There is one trait per subject: machines, policies, deployments, orders, progress. Every method is one transaction: when it
 //! returns, the change is on disk.
 
 mod access;
@@ -11,6 +11,7 @@ mod idempotency;
 mod known_reach;
 mod machines;
 mod metrics;
+mod orders;
 mod policies;
 mod pool;
 mod progress;
@@ -29,16 +30,17 @@ pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, Assigned, AttemptEnd, CertificateRow, Counter, DatabaseAge, DeploymentRow,
     DueDelivery, EnrolmentOutcome, InstalledRow, MachineRow, NamedSiteRow, NewAssignment, NewDeployment, NewEnrolment,
-    NewEvent, NewReceipt, PolicyChange, PolicyRow, ProgressNote, ReleaseEvidence, RevokedCertificate, ServerIdentity,
-    SiteBudgetRow, Suspicion, TokenRow, WebhookRow, is_same_name,
+    NewEvent, NewOrder, NewReceipt, OrderRow, PolicyChange, PolicyRow, ProgressNote, ReleaseEvidence,
+    RevokedCertificate, ServerIdentity, SiteBudgetRow, StageCounts, StateChange, Suspicion, TargetProgress, TargetRow,
+    TokenRow, WebhookRow, is_same_name,
 };
 pub(crate) use sqlite::Sqlite;
 
 use crate::private_files;
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, Digest, MachineId, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
-    admin::{DeploymentState, OpenToken, Stage},
+    AddresseeList, DeploymentId, Digest, MachineId, OrderId, Reason, Receipt, Signed, Site, UnixSeconds,
+    admin::{Attempt, Halt, OpenToken, Stage},
     api::{ByteSource, Event},
     audit::{AuditEntry, HashedRow, TreeHead},
     merkle::TreeHash,
@@ -160,7 +162,7 @@ pub(crate) trait MachineStore {
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;
     /// Revokes a machine, which ends its part in all deployments. Returns the deployments that end because of this, or
     /// `None` if there is no such machine. Revoking again is no error.
-    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<Option<Vec<OrderId>>>;
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<Option<Vec<DeploymentId>>>;
     /// Writes to the database without changing anything.
     async fn check_writable(&self) -> StoreResult<()>;
     /// Quarantines a machine for a reason, or readmits it with `None`.
@@ -253,27 +255,68 @@ pub(crate) trait MetricsStore {
     async fn fleet_counts(&self) -> StoreResult<FleetCounts>;
 }
 
-/// Deployments and their lists.
+/// Deployments and their target machines.
 #[async_trait]
 pub(crate) trait DeploymentStore {
-    /// Stores a new deployment. Its machines end as superseded in older open deployments of the same package. Returns
-    /// the deployments that end because of this.
+    /// Stores a new deployment with its orders. Its machines end as superseded in other open orders of the same package.
+    /// Returns the orders in which nobody is left.
     async fn add_deployment(&self, new: NewDeployment<'_>) -> StoreResult<Vec<OrderId>>;
+    /// Adds orders to a deployment that is running, halted or finished, and adds or changes targets. Returns what
+    /// [`Self::add_deployment`] does; `None`, without a change, if the deployment is in another state.
+    async fn add_orders(
+        &self,
+        id: DeploymentId,
+        new: &[NewOrder<'_>],
+        targets: &[TargetRow],
+    ) -> StoreResult<Option<Vec<OrderId>>>;
     /// Returns this many deployments at most, or all, newest first.
     async fn deployments(&self, limit: Option<u32>) -> StoreResult<Vec<DeploymentRow>>;
-    async fn deployment(&self, id: OrderId) -> StoreResult<Option<DeploymentRow>>;
-    /// Returns the deployment's lists, by stripe.
-    async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>>;
-    /// Changes the state from one of `from`. Returns `false` if it is in another state.
-    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> StoreResult<bool>;
+    /// Returns the deployments in progress, oldest first.
+    async fn running_deployments(&self) -> StoreResult<Vec<DeploymentRow>>;
+    /// Returns the running or finished deployments with live membership, newest first.
+    async fn live_deployments(&self) -> StoreResult<Vec<DeploymentRow>>;
+    async fn deployment(&self, id: DeploymentId) -> StoreResult<Option<DeploymentRow>>;
+    /// Returns the deployment of an order.
+    async fn deployment_of(&self, order: OrderId) -> StoreResult<Option<DeploymentRow>>;
+    /// Returns the deployment's machines with their present attempts, in the order of the orders and their lists.
+    async fn targets(&self, id: DeploymentId) -> StoreResult<Vec<TargetProgress>>;
+    /// Returns the index of a machine's ring.
+    async fn target_ring(&self, id: DeploymentId, machine: MachineId) -> StoreResult<Option<u32>>;
+    /// Returns the machines that the deployment with this number has, and those that a newer one of the package has an
+    /// order for.
+    async fn machines_since(&self, package: &str, number: u64) -> StoreResult<Vec<MachineId>>;
+    /// Returns the attempts that were followed by another one, oldest first.
+    async fn attempts(&self, id: DeploymentId) -> StoreResult<Vec<(MachineId, Attempt)>>;
+    /// Halts an open deployment; failures also halt one in which the last machine has just failed.
+    async fn halt(&self, id: DeploymentId, halt: &Halt, now: UnixSeconds) -> StoreResult<StateChange>;
+    /// Resumes a halted deployment, and accepts the failures so far.
+    async fn resume(&self, id: DeploymentId, now: UnixSeconds) -> StoreResult<StateChange>;
+    /// Cancels a deployment. Machines that are not installing end.
+    async fn cancel(&self, id: DeploymentId, now: UnixSeconds) -> StoreResult<StateChange>;
     /// Returns the orders of halted deployments that have not expired, the newest first, at most
     /// [`banyan_proto::limits::STOPPED_ORDERS`].
     async fn stopped_orders(&self, now: UnixSeconds) -> StoreResult<Vec<OrderId>>;
     /// Returns the number of the last list of stopped orders; 0 if there was none.
     async fn stop_number(&self) -> StoreResult<u64>;
-    /// Ends the deployment; machines that have not finished fail with this reason. Returns whether it was open until
-    /// now.
-    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> StoreResult<bool>;
+    /// Opens the ring after `from`. Returns `false` if another one is open, or the deployment is not running.
+    async fn open_ring(&self, id: DeploymentId, from: u32, now: UnixSeconds) -> StoreResult<bool>;
+    /// Returns how many machines are at each stage, and how many of the failed ones another deployment took over.
+    async fn counts(&self, id: DeploymentId) -> StoreResult<(Vec<(Stage, u32)>, u32)>;
+}
+
+/// Orders and their lists.
+#[async_trait]
+pub(crate) trait OrderStore {
+    /// Returns all orders, oldest first.
+    async fn orders(&self) -> StoreResult<Vec<OrderRow>>;
+    /// Returns the orders of a deployment, oldest first.
+    async fn orders_of(&self, deployment: DeploymentId) -> StoreResult<Vec<OrderRow>>;
+    async fn order(&self, id: OrderId) -> StoreResult<Option<OrderRow>>;
+    /// Returns the order's lists, by stripe.
+    async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>>;
+    /// Ends the order; machines that have not finished fail with this reason. Returns its deployment if the order was
+    /// open until now.
+    async fn end_order(&self, id: OrderId, reason: Reason, detail: &str) -> StoreResult<Option<DeploymentId>>;
     async fn add_server_sent(&self, id: OrderId, bytes: u64) -> StoreResult<()>;
 }
 
@@ -315,15 +358,12 @@ pub(crate) trait EventStore {
 /// The machines' progress.
 #[async_trait]
 pub(crate) trait ProgressStore {
-    async fn addressees(&self, id: OrderId) -> StoreResult<Vec<AddresseeRow>>;
     async fn addressee(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>>;
-    /// Returns how many machines are at each stage, and how many of the failed ones a newer deployment took over.
-    async fn counts(&self, id: OrderId) -> StoreResult<(Vec<(Stage, u32)>, u32)>;
-    /// Returns running or halted deployments in which the machine has neither succeeded nor failed.
+    /// Returns open orders in which the machine has neither succeeded nor failed.
     async fn expected(&self, machine: MachineId) -> StoreResult<Vec<OrderId>>;
     /// Returns all machines that have neither succeeded nor failed, in running deployments.
     async fn unfinished(&self) -> StoreResult<Vec<(OrderId, AddresseeRow)>>;
-    /// Returns up to `limit` machines that hold the deployment's artifact, the most recent first.
+    /// Returns up to `limit` machines that hold the order's artifact, the most recent first.
     async fn holders(&self, id: OrderId, limit: u32) -> StoreResult<Vec<MachineId>>;
     /// Stores reports and applies them. Ignores reports that were already received. Returns the deployments in which
     /// every target machine has now succeeded or failed.
@@ -333,12 +373,12 @@ pub(crate) trait ProgressStore {
         reports: &[ArrivedReport],
         now: UnixSeconds,
         apply: ApplyEvent,
-    ) -> StoreResult<Vec<OrderId>>;
+    ) -> StoreResult<Vec<DeploymentId>>;
     /// Stores the receipt unless the machine already has one, and applies it. Returns the one that is valid.
     async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>>;
     async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>>;
     /// Returns what the deployment's machines have shown of its release.
-    async fn evidence(&self, row: &DeploymentRow) -> StoreResult<ReleaseEvidence>;
+    async fn evidence(&self, row: &OrderRow) -> StoreResult<ReleaseEvidence>;
     /// Records that the machine may install now.
     async fn record_permit(&self, id: OrderId, machine: MachineId, now: UnixSeconds) -> StoreResult<()>;
     /// Records why machines are not progressing, unless they have succeeded or failed. One transaction.
@@ -356,6 +396,7 @@ pub(crate) trait Store:
     + IdempotencyStore
     + MetricsStore
     + DeploymentStore
+    + OrderStore
     + ProgressStore
     + EventStore
     + Send
@@ -373,6 +414,7 @@ impl<T> Store for T where
         + IdempotencyStore
         + MetricsStore
         + DeploymentStore
+        + OrderStore
         + ProgressStore
         + EventStore
         + Send

@@ -262,7 +262,7 @@ mod tests {
         let mut transaction = database.begin().await.unwrap();
         query("PRAGMA defer_foreign_keys = ON").execute(&mut *transaction).await.unwrap();
         query("UPDATE server SET order_number = 7").execute(&mut *transaction).await.unwrap();
-        let orphan = "INSERT INTO lists (deployment, stripe, list) VALUES (x'00', 0, '')";
+        let orphan = "INSERT INTO lists (order_id, stripe, list) VALUES (x'00', 0, '')";
         query(orphan).execute(&mut *transaction).await.unwrap();
         assert!(transaction.commit().await.is_err(), "the deployment is missing");
         assert_eq!(database.next(Counter::Order).await.unwrap(), 1);

@@ -1,20 +1,21 @@
 //! Progress, receipts and reports in SQLite.
 
 use super::{
-    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, DeploymentRow, NewEvent, NewReceipt, ProgressNote,
-    ProgressStore, ReleaseEvidence, StoreResult,
+    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, NewEvent, NewReceipt, OrderRow, ProgressNote, ProgressStore,
+    ReleaseEvidence, StoreResult,
     events::insert_event,
+    orders::end_with_deployment,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
 use banyan_proto::{
-    MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    DeploymentId, MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
     server_events::EventKind,
 };
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
 
-fn read(row: &SqliteRow) -> StoreResult<AddresseeRow> {
+pub(super) fn read_addressee(row: &SqliteRow) -> StoreResult<AddresseeRow> {
     let columns = Columns(row);
     Ok(AddresseeRow {
         machine: columns.machine("machine")?,
@@ -26,6 +27,8 @@ fn read(row: &SqliteRow) -> StoreResult<AddresseeRow> {
         verified_after: columns.optional_number("verified_after")?,
         installed_after: columns.optional_number("installed_after")?,
         permitted: columns.optional_number("permitted")?.map(UnixSeconds),
+        had_it: columns.flag("already")?,
+        ended: columns.optional_number("ended")?.map(UnixSeconds),
     })
 }
 
@@ -36,7 +39,7 @@ pub(super) async fn insert_addressee(
     row: &AddresseeRow,
 ) -> StoreResult<()> {
     query(
-        "INSERT INTO addressees (deployment, machine, position, stage, held, reason, detail, sources) \
+        "INSERT INTO addressees (order_id, machine, position, stage, held, reason, detail, sources) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(id.0.as_slice())
@@ -53,18 +56,18 @@ pub(super) async fn insert_addressee(
 }
 
 async fn find(from: &mut SqliteConnection, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>> {
-    let row = query("SELECT * FROM addressees WHERE deployment = ? AND machine = ?")
+    let row = query("SELECT * FROM addressees WHERE order_id = ? AND machine = ?")
         .bind(id.0.as_slice())
         .bind(machine.0.as_slice())
         .fetch_optional(from)
         .await?;
-    row.as_ref().map(read).transpose()
+    row.as_ref().map(read_addressee).transpose()
 }
 
 async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> StoreResult<()> {
     query(
         "UPDATE addressees SET stage = ?, held = ?, reason = ?, detail = ?, sources = ?, verified_after = ?, \
-         installed_after = ?, permitted = ? WHERE deployment = ? AND machine = ?",
+         installed_after = ?, permitted = ?, already = ?, ended = ? WHERE order_id = ? AND machine = ?",
     )
     .bind(enum_text(&row.stage)?)
     .bind(i64::from(row.held))
@@ -74,6 +77,8 @@ async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> St
     .bind(row.verified_after.map(signed))
     .bind(row.installed_after.map(signed))
     .bind(row.permitted.map(|at| signed(at.0)))
+    .bind(row.had_it)
+    .bind(row.ended.map(|at| signed(at.0)))
     .bind(id.0.as_slice())
     .bind(row.machine.0.as_slice())
     .execute(to)
@@ -81,96 +86,53 @@ async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> St
     Ok(())
 }
 
-/// Returns the event that tells of a machine's end, if its part ended just now.
-fn end_event(deployment: OrderId, before: Stage, row: &AddresseeRow) -> Option<NewEvent> {
+/// Stores the event that tells of a machine's end, if its part ended just now.
+async fn record_end(tx: &mut SqliteConnection, order: OrderId, before: Stage, row: &AddresseeRow) -> StoreResult<()> {
     let kind = match row.stage {
         Stage::Installed if before != Stage::Installed => EventKind::MachineInstalled,
         Stage::Failed if before != Stage::Failed => EventKind::MachineFailed,
-        _ => return None,
+        _ => return Ok(()),
     };
+    let found =
+        query("SELECT deployment FROM orders WHERE id = ?").bind(order.0.as_slice()).fetch_one(&mut *tx).await?;
+    let deployment = Columns(&found).deployment("deployment")?;
     let (reason, detail) = (row.reason, row.detail.clone().unwrap_or_default());
-    Some(NewEvent { machine: Some(row.machine), reason, detail, ..NewEvent::of_deployment(kind, deployment) })
-}
-
-/// Gives an open deployment this state if every target machine has succeeded or failed. Returns whether it did.
-pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: DeploymentState) -> StoreResult<bool> {
-    let done = query(
-        "UPDATE deployments SET state = ? WHERE id = ? AND state IN ('running', 'halted') AND NOT EXISTS \
-         (SELECT 1 FROM addressees WHERE deployment = ? AND stage NOT IN ('installed', 'failed'))",
-    )
-    .bind(enum_text(&state)?)
-    .bind(id.0.as_slice())
-    .bind(id.0.as_slice())
-    .execute(&mut *tx)
-    .await?;
-    let is_over = done.rows_affected() > 0;
-    if is_over {
-        insert_event(tx, &NewEvent::of_deployment(EventKind::DeploymentFinished, id)).await?;
-    }
-    Ok(is_over)
+    let event = NewEvent { machine: Some(row.machine), reason, detail, ..NewEvent::of_deployment(kind, deployment) };
+    insert_event(tx, &event).await
 }
 
 #[async_trait]
 impl ProgressStore for Sqlite {
-    async fn addressees(&self, id: OrderId) -> StoreResult<Vec<AddresseeRow>> {
-        let rows = query("SELECT * FROM addressees WHERE deployment = ? ORDER BY position")
-            .bind(id.0.as_slice())
-            .fetch_all(&mut *self.reader().await?)
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
     async fn addressee(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>> {
         find(&mut *self.reader().await?, id, machine).await
     }
 
-    async fn counts(&self, id: OrderId) -> StoreResult<(Vec<(Stage, u32)>, u32)> {
-        let rows = query(
-            "SELECT stage, COUNT(*) AS number, COUNT(CASE WHEN reason = ? THEN 1 END) AS replaced FROM addressees \
-             WHERE deployment = ? GROUP BY stage",
-        )
-        .bind(enum_text(&Reason::OrderSuperseded)?)
-        .bind(id.0.as_slice())
-        .fetch_all(&mut *self.reader().await?)
-        .await?;
-        let (mut counts, mut replaced) = (Vec::new(), 0);
-        for row in &rows {
-            let columns = Columns(row);
-            let stage: Stage = columns.enum_value("stage")?;
-            counts.push((stage, columns.small("number")?));
-            if stage == Stage::Failed {
-                replaced = columns.small("replaced")?;
-            }
-        }
-        counts.sort_unstable();
-        Ok((counts, replaced))
-    }
-
     async fn expected(&self, machine: MachineId) -> StoreResult<Vec<OrderId>> {
         let rows = query(
-            "SELECT deployment FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
-             WHERE machine = ? AND stage NOT IN ('installed', 'failed') AND state IN ('running', 'halted') \
-             ORDER BY number",
+            "SELECT order_id FROM addressees JOIN orders ON orders.id = addressees.order_id \
+             WHERE machine = ? AND stage NOT IN ('installed', 'failed') AND state = 'open' ORDER BY number",
         )
         .bind(machine.0.as_slice())
         .fetch_all(&mut *self.reader().await?)
         .await?;
-        rows.iter().map(|row| Columns(row).order("deployment")).collect()
+        rows.iter().map(|row| Columns(row).order("order_id")).collect()
     }
 
     async fn unfinished(&self) -> StoreResult<Vec<(OrderId, AddresseeRow)>> {
         let rows = query(
-            "SELECT addressees.* FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
-             WHERE state = 'running' AND stage NOT IN ('installed', 'failed') ORDER BY number, position",
+            "SELECT addressees.* FROM addressees JOIN orders ON orders.id = addressees.order_id \
+             JOIN deployments ON deployments.id = orders.deployment WHERE orders.state = 'open' \
+             AND deployments.state = 'running' AND stage NOT IN ('installed', 'failed') \
+             ORDER BY orders.number, position",
         )
         .fetch_all(&mut *self.reader().await?)
         .await?;
-        rows.iter().map(|row| Ok((Columns(row).order("deployment")?, read(row)?))).collect()
+        rows.iter().map(|row| Ok((Columns(row).order("order_id")?, read_addressee(row)?))).collect()
     }
 
     async fn holders(&self, id: OrderId, limit: u32) -> StoreResult<Vec<MachineId>> {
         let rows = query(
-            "SELECT machine FROM addressees WHERE deployment = ? AND verified_after IS NOT NULL \
+            "SELECT machine FROM addressees WHERE order_id = ? AND verified_after IS NOT NULL \
              ORDER BY verified_after DESC LIMIT ?",
         )
         .bind(id.0.as_slice())
@@ -186,12 +148,12 @@ impl ProgressStore for Sqlite {
         reports: &[ArrivedReport],
         now: UnixSeconds,
         apply: ApplyEvent,
-    ) -> StoreResult<Vec<OrderId>> {
+    ) -> StoreResult<Vec<DeploymentId>> {
         let mut tx = self.begin().await?;
         let mut finished = Vec::new();
         for ArrivedReport { report, after_ms } in reports {
             let fresh = query(
-                "INSERT OR IGNORE INTO reports (machine, number, at, received, deployment, event) \
+                "INSERT OR IGNORE INTO reports (machine, number, at, received, order_id, event) \
                  VALUES (?, ?, ?, ?, ?, ?)",
             )
             .bind(machine.0.as_slice())
@@ -208,12 +170,13 @@ impl ProgressStore for Sqlite {
             if !apply(&mut row, &report.event, *after_ms) {
                 continue;
             }
-            write(&mut tx, id, &row).await?;
-            if let Some(event) = end_event(id, before, &row) {
-                insert_event(&mut tx, &event).await?;
+            if row.is_over() && (row.stage != before || row.ended.is_none()) {
+                row.ended = Some(now);
             }
-            if row.is_over() && end_if_over(&mut tx, id, DeploymentState::Finished).await? {
-                finished.push(id);
+            write(&mut tx, id, &row).await?;
+            record_end(&mut tx, id, before, &row).await?;
+            if row.is_over() {
+                finished.extend(end_with_deployment(&mut tx, id, DeploymentState::Finished).await?);
             }
         }
         tx.commit().await?;
@@ -224,14 +187,14 @@ impl ProgressStore for Sqlite {
     async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>> {
         let NewReceipt { receipt, signed: signed_receipt, sources, after_ms } = new;
         let mut tx = self.begin().await?;
-        query("INSERT OR IGNORE INTO receipts (deployment, machine, issued, signed) VALUES (?, ?, ?, ?)")
+        query("INSERT OR IGNORE INTO receipts (order_id, machine, issued, signed) VALUES (?, ?, ?, ?)")
             .bind(receipt.order.0.as_slice())
             .bind(receipt.machine.0.as_slice())
             .bind(signed(receipt.issued.0))
             .bind(json(signed_receipt)?)
             .execute(&mut *tx)
             .await?;
-        let valid = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
+        let valid = query("SELECT signed FROM receipts WHERE order_id = ? AND machine = ?")
             .bind(receipt.order.0.as_slice())
             .bind(receipt.machine.0.as_slice())
             .fetch_one(&mut *tx)
@@ -246,7 +209,7 @@ impl ProgressStore for Sqlite {
     }
 
     async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>> {
-        let row = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
+        let row = query("SELECT signed FROM receipts WHERE order_id = ? AND machine = ?")
             .bind(id.0.as_slice())
             .bind(machine.0.as_slice())
             .fetch_optional(&mut *self.reader().await?)
@@ -254,11 +217,11 @@ impl ProgressStore for Sqlite {
         row.map(|row| Columns(&row).json("signed")).transpose()
     }
 
-    async fn evidence(&self, row: &DeploymentRow) -> StoreResult<ReleaseEvidence> {
-        let id = row.order.id.0.as_slice();
+    async fn evidence(&self, row: &OrderRow) -> StoreResult<ReleaseEvidence> {
+        let id = row.deployment.0.as_slice();
         let proven = query(
             "SELECT COUNT(DISTINCT machine) AS number FROM addressees \
-             JOIN deployments ON deployments.id = addressees.deployment \
+             JOIN orders ON orders.id = addressees.order_id \
              WHERE package = ? AND sequence = ? AND stage = 'installed'",
         )
         .bind(&row.order.package)
@@ -266,14 +229,16 @@ impl ProgressStore for Sqlite {
         .fetch_one(&mut *self.reader().await?)
         .await?;
         let failures = query(
-            "SELECT DISTINCT reason FROM addressees WHERE deployment = ? AND stage = 'failed' AND reason IS NOT NULL",
+            "SELECT DISTINCT addressees.reason AS reason FROM targets JOIN addressees \
+             ON addressees.order_id = targets.order_id AND addressees.machine = targets.machine \
+             WHERE targets.deployment = ? AND stage = 'failed' AND addressees.reason IS NOT NULL AND NOT is_accepted",
         )
         .bind(id)
         .fetch_all(&mut *self.reader().await?)
         .await?;
         let permitted = query(
-            "SELECT * FROM addressees WHERE deployment = ? AND permitted IS NOT NULL \
-             AND stage NOT IN ('installed', 'failed')",
+            "SELECT addressees.* FROM addressees JOIN orders ON orders.id = addressees.order_id \
+             WHERE orders.deployment = ? AND permitted IS NOT NULL AND stage NOT IN ('installed', 'failed')",
         )
         .bind(id)
         .fetch_all(&mut *self.reader().await?)
@@ -281,12 +246,12 @@ impl ProgressStore for Sqlite {
         Ok(ReleaseEvidence {
             proven: Columns(&proven).number("number").map(|number| usize::try_from(number).unwrap_or(usize::MAX))?,
             failures: failures.iter().map(|row| Columns(row).enum_value("reason")).collect::<StoreResult<_>>()?,
-            permitted: permitted.iter().map(read).collect::<StoreResult<_>>()?,
+            permitted: permitted.iter().map(read_addressee).collect::<StoreResult<_>>()?,
         })
     }
 
     async fn record_permit(&self, id: OrderId, machine: MachineId, now: UnixSeconds) -> StoreResult<()> {
-        query("UPDATE addressees SET permitted = ? WHERE deployment = ? AND machine = ?")
+        query("UPDATE addressees SET permitted = ? WHERE order_id = ? AND machine = ?")
             .bind(signed(now.0))
             .bind(id.0.as_slice())
             .bind(machine.0.as_slice())
@@ -299,7 +264,7 @@ impl ProgressStore for Sqlite {
         let mut tx = self.begin().await?;
         for note in notes {
             query(
-                "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
+                "UPDATE addressees SET reason = ?, detail = ? WHERE order_id = ? AND machine = ? \
                  AND stage NOT IN ('installed', 'failed') AND reason IS NOT ?",
             )
             .bind(note.reason.code())

@@ -2,9 +2,9 @@
 
 use super::known_reach::KnownReach;
 use banyan_proto::{
-    Address, AddressRange, AddresseeList, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt, Signed, Site,
-    UnixSeconds,
-    admin::{Deploy, DeploymentState, Stage},
+    Address, AddressRange, AddresseeList, DeploymentId, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt,
+    Signed, Site, UnixSeconds,
+    admin::{Deploy, DeploymentState, Halt, Stage},
     api::{ByteSource, Report},
     assignments::PROTECTED_TAG,
     schedule::Policy,
@@ -213,32 +213,121 @@ pub(crate) enum EnrolmentOutcome {
     Revoked,
 }
 
-/// A deployment.
+/// A deployment: what an administrator asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct DeploymentRow {
-    pub(crate) order: Order,
-    pub(crate) signed: Signed<Order>,
+    pub(crate) id: DeploymentId,
+    /// The number of its first order. Of the deployments of a package, the one with the highest number counts.
+    pub(crate) number: u64,
+    pub(crate) package: String,
+    pub(crate) sequence: u64,
     pub(crate) version: String,
     pub(crate) state: DeploymentState,
     /// When it was accepted, in milliseconds since 1970.
     pub(crate) accepted_ms: u64,
+    pub(crate) expires: UnixSeconds,
+    /// The original request.
+    pub(crate) request: Deploy,
+    /// Whether machines that its selection selects later join it.
+    pub(crate) is_live: bool,
+    /// How many rings it has; at least 1.
+    pub(crate) rings: u32,
+    /// The index of the last open ring.
+    pub(crate) open_ring: u32,
+    /// Since when that ring is open.
+    pub(crate) ring_since: UnixSeconds,
+    /// Why it was halted.
+    pub(crate) halt: Option<Halt>,
+}
+
+impl DeploymentRow {
+    /// Returns whether machines can join it now.
+    pub(crate) fn takes_newcomers(&self, now: UnixSeconds) -> bool {
+        let is_going = matches!(self.state, DeploymentState::Running | DeploymentState::Finished);
+        self.is_live && is_going && self.halt.is_none() && now < self.expires
+    }
+}
+
+/// A machine of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TargetRow {
+    pub(crate) machine: MachineId,
+    /// The index of its ring. It never changes.
+    pub(crate) ring: u32,
+    /// The order of its present attempt.
+    pub(crate) order: Option<OrderId>,
+    /// Why there is none.
+    pub(crate) reason: Option<Reason>,
+    pub(crate) detail: Option<String>,
+}
+
+/// A machine of a deployment with its present attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TargetProgress {
+    pub(crate) target: TargetRow,
+    /// Whether an administrator resumed the deployment in spite of its failure.
+    pub(crate) is_accepted: bool,
+    /// `None` without an order.
+    pub(crate) progress: Option<AddresseeRow>,
+}
+
+/// What an administrator's action meets: the machines at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct StageCounts {
+    pub(crate) installed: u32,
+    /// Installing, or permitted to.
+    pub(crate) finishing: u32,
+    /// The other unfinished ones.
+    pub(crate) waiting: u32,
+}
+
+/// The result of changing a deployment's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StateChange {
+    /// It is in the new state.
+    Changed(StageCounts),
+    /// It was in another state than those from which it can change.
+    Refused(DeploymentState),
+    /// There is no such deployment.
+    Missing,
+}
+
+/// An order.
+#[derive(Debug, Clone)]
+pub(crate) struct OrderRow {
+    pub(crate) order: Order,
+    pub(crate) signed: Signed<Order>,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) version: String,
+    /// Whether one of its machines has neither succeeded nor failed.
+    pub(crate) is_open: bool,
+    /// When it was accepted, in milliseconds since 1970.
+    pub(crate) accepted_ms: u64,
     pub(crate) size: u64,
     pub(crate) chunks: u32,
-    /// The original request, for a retry.
-    pub(crate) request: Deploy,
     pub(crate) server_sent: u64,
+    /// How many copies the server may send.
+    pub(crate) server_copies: ServerCopies,
+}
+
+/// An order that is being stored.
+#[derive(Debug)]
+pub(crate) struct NewOrder<'a> {
+    pub(crate) row: &'a OrderRow,
+    pub(crate) lists: &'a [AddresseeList],
+    /// The target machines in the order of the first list.
+    pub(crate) addressees: &'a [AddresseeRow],
 }
 
 /// A deployment that is being accepted.
 #[derive(Debug)]
 pub(crate) struct NewDeployment<'a> {
     pub(crate) row: &'a DeploymentRow,
-    pub(crate) lists: &'a [AddresseeList],
-    /// The target machines in the order of the first list, then those that cannot take part.
-    pub(crate) addressees: &'a [AddresseeRow],
+    pub(crate) orders: &'a [NewOrder<'a>],
+    pub(crate) targets: &'a [TargetRow],
 }
 
-/// One machine's progress in one deployment.
+/// One machine's progress in one order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AddresseeRow {
     pub(crate) machine: MachineId,
@@ -251,6 +340,10 @@ pub(crate) struct AddresseeRow {
     pub(crate) installed_after: Option<u64>,
     /// When the machine was last permitted to install; `None` if it has put the installation off since.
     pub(crate) permitted: Option<UnixSeconds>,
+    /// Whether the machine had the release before, so that its success proves nothing.
+    pub(crate) had_it: bool,
+    /// When the report of its end arrived.
+    pub(crate) ended: Option<UnixSeconds>,
 }
 
 /// Why a machine is not progressing in a deployment.
@@ -285,6 +378,8 @@ impl AddresseeRow {
             verified_after: None,
             installed_after: None,
             permitted: None,
+            had_it: false,
+            ended: None,
         }
     }
     /// Returns whether a newer deployment of the package took the machine over.
@@ -297,7 +392,7 @@ impl AddresseeRow {
     }
 }
 
-/// A report, and how long after the deployment's acceptance it arrived (milliseconds).
+/// A report, and how long after the order's acceptance it arrived (milliseconds).
 #[derive(Debug, Clone)]
 pub(crate) struct ArrivedReport {
     pub(crate) report: Report,
@@ -309,7 +404,10 @@ pub(crate) struct ArrivedReport {
 pub(crate) struct Suspicion {
     pub(crate) at: UnixSeconds,
     pub(crate) machine: Option<MachineId>,
-    pub(crate) deployment: Option<OrderId>,
+    /// The order that it concerns.
+    pub(crate) order: Option<OrderId>,
+    /// That order's deployment; the store finds it out.
+    pub(crate) deployment: Option<DeploymentId>,
     pub(crate) reason: Reason,
     pub(crate) detail: String,
 }
@@ -318,7 +416,7 @@ pub(crate) struct Suspicion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewEvent {
     pub(crate) kind: EventKind,
-    pub(crate) deployment: Option<OrderId>,
+    pub(crate) deployment: Option<DeploymentId>,
     pub(crate) machine: Option<MachineId>,
     pub(crate) reason: Option<Reason>,
     /// An explanation; longer ones are cut.

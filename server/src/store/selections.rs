@@ -134,10 +134,10 @@ impl SelectionStore for Sqlite {
         // A failure after which the former version is there changes nothing.
         let rows = query(
             "SELECT machine, version, stage FROM addressees \
-             JOIN deployments ON deployments.id = addressees.deployment \
+             JOIN orders ON orders.id = addressees.order_id \
              WHERE package = ? AND (stage = 'installed' OR (permitted IS NOT NULL AND NOT EXISTS \
              (SELECT 1 FROM reports WHERE reports.machine = addressees.machine \
-             AND reports.deployment = addressees.deployment AND json_extract(event, '$.restored')))) \
+             AND reports.order_id = addressees.order_id AND json_extract(event, '$.restored')))) \
              ORDER BY number",
         )
         .bind(package)

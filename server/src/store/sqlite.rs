@@ -4,7 +4,7 @@ use super::{
     StoreError, StoreResult,
     pool::{Pool, PooledConnection, WriteTransaction},
 };
-use banyan_proto::{Digest, MachineId, OrderId, UnixSeconds};
+use banyan_proto::{DeploymentId, Digest, MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
     Row, query_scalar,
@@ -120,6 +120,15 @@ impl Columns<'_> {
     }
     pub(super) fn order(&self, column: &'static str) -> StoreResult<OrderId> {
         self.bytes(column).map(OrderId)
+    }
+    pub(super) fn deployment(&self, column: &'static str) -> StoreResult<DeploymentId> {
+        self.bytes(column).map(DeploymentId)
+    }
+    pub(super) fn flag(&self, column: &'static str) -> StoreResult<bool> {
+        Ok(self.number(column)? != 0)
+    }
+    pub(super) fn optional_deployment(&self, column: &'static str) -> StoreResult<Option<DeploymentId>> {
+        Ok(self.optional_machine(column)?.map(|MachineId(bytes)| DeploymentId(bytes)))
     }
     pub(super) fn optional_order(&self, column: &'static str) -> StoreResult<Option<OrderId>> {
         Ok(self.optional_machine(column)?.map(|MachineId(bytes)| OrderId(bytes)))

@@ -3,7 +3,7 @@
 use crate::world::{PATIENCE, World, assert_refused};
 use banyan_proto::{
     ALPN_ADMINISTRATOR, ALPN_HTTP, Reason,
-    admin::{DeploymentState, DeploymentStatus, Info, Selection},
+    admin::{DeploymentState, DeploymentStatus, Info, MachinesLeft, Selection},
     api::CheckInReply,
 };
 use hyper::StatusCode;
@@ -29,7 +29,7 @@ async fn administrators_are_answered_while_every_thread_of_the_machines_is_busy(
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let conversation = async {
             let mut session = World::administrator(server, &profile).await;
-            session.post::<()>(&format!("/api/v1/deployments/{order}/halt"), &()).await.unwrap();
+            session.post::<MachinesLeft>(&format!("/api/v1/deployments/{order}/halt"), &()).await.unwrap();
             session.get::<Vec<DeploymentStatus>>("/api/v1/deployments").await.unwrap()
         };
         runtime.block_on(async { timeout(PATIENCE, conversation).await })
@@ -76,7 +76,7 @@ async fn the_newest_deployments_are_listed_without_the_others() {
     let mut admin = world.admin().await;
     for (query, expected) in [("", &orders[..]), ("?limit=2", &orders[..2]), ("?limit=1", &orders[..1])] {
         let listed: Vec<DeploymentStatus> = admin.get(&format!("/api/v1/deployments{query}")).await.unwrap();
-        assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), expected, "{query}");
+        assert_eq!(listed.iter().map(|one| one.id.first_order()).collect::<Vec<_>>(), expected, "{query}");
     }
     let refused = admin.get::<Vec<DeploymentStatus>>("/api/v1/deployments?limit=many").await;
     assert_refused(refused, StatusCode::BAD_REQUEST, Reason::BadRequest);

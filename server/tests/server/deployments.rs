@@ -5,9 +5,9 @@ use crate::{
     world::{PATIENCE, World, assert_refused},
 };
 use banyan_proto::{
-    Address, Digest, Reach, Reason, ServerCopies,
+    Address, DeploymentId, Digest, Reach, Reason, ServerCopies,
     admin::{
-        Deploy, Deployed, DeploymentState, DeploymentStatus, Publish, Release, Selection, Stage, Upload, UploadState,
+        Deploy, Deployed, DeploymentState, DeploymentStatus, Publish, Release, Retried, Selection, Stage, Upload, UploadState,
     },
     api::{CheckInReply, Event},
     frame::Frame,
@@ -142,16 +142,30 @@ async fn reports_move_a_machine_on_and_count_once() {
     let failed = status.addressees.iter().find(|found| found.label == "b").unwrap();
     assert_eq!((failed.reason, failed.detail.as_deref()), (Some(Reason::ProbeFailed), Some("exit 1")));
 
-    // A retry is a new deployment, for the failed machine alone.
-    let again: Deployed = world.admin().await.post(&format!("/api/v1/deployments/{order}/retry"), &()).await.unwrap();
-    let status = world.status(again.id).await;
-    assert_eq!(status.addressees.iter().map(|found| found.id).collect::<Vec<_>>(), [b.id]);
+    // A retry is a new order in the same deployment, for the failed machine alone. The first attempt stays visible.
+    let retry = format!("/api/v1/deployments/{order}/retry");
+    let again: Retried = world.admin().await.post(&retry, &()).await.unwrap();
+    assert_eq!((again.id, again.machines, again.orders.len()), (DeploymentId::of_first_order(order), 1, 1));
+    let status = world.status(order).await;
+    assert_eq!((status.state, status.orders.len()), (DeploymentState::Running, 2));
+    let of = |status: &DeploymentStatus, label: &str| {
+        status.addressees.iter().find(|found| found.label == label).cloned().unwrap()
+    };
+    let (done, trying) = (of(&status, "a"), of(&status, "b"));
+    assert_eq!((done.order, done.stage, done.attempts.len()), (Some(order), Stage::Installed, 0));
+    assert_eq!((trying.order, trying.stage), (Some(again.orders[0]), Stage::Expected));
+    let first = &trying.attempts[0];
+    assert_eq!((first.order, first.stage, first.reason), (order, Stage::Failed, Some(Reason::ProbeFailed)));
+    b.report(2, again.orders[0], Event::Installed { already: false, milliseconds: 5, remark: None }).await;
+    assert_eq!(world.status(order).await.state, DeploymentState::Finished);
     let all: Vec<DeploymentStatus> = world.admin().await.get("/api/v1/deployments").await.unwrap();
-    assert_eq!(all.iter().map(|found| found.id).collect::<Vec<_>>(), [again.id, order]);
+    assert_eq!(all.iter().map(|found| found.id).collect::<Vec<_>>(), [again.id]);
+    let nobody = world.admin().await.post::<Retried>(&retry, &()).await;
+    assert_refused(nobody, StatusCode::CONFLICT, Reason::BadRequest);
 }
 
 #[tokio::test]
-async fn machines_of_another_platform_fail_with_that_reason_and_the_others_go_on() {
+async fn each_platform_gets_an_order_and_a_machine_without_a_file_ends_with_that_reason() {
     let mut world = World::new().await;
     for (label, platform) in [("l1", "linux-x86_64"), ("l2", "linux-x86_64"), ("w", "windows-x86_64"), ("m", "mac")] {
         world.agent_on(label, platform, vec![]).await;
@@ -166,8 +180,11 @@ async fn machines_of_another_platform_fail_with_that_reason_and_the_others_go_on
         .map(|found| found.label.as_str())
         .collect();
     failed.sort_unstable();
-    assert_eq!(failed, ["m", "w"]);
-    assert_eq!(status.counts, [(Stage::Expected, 2), (Stage::Failed, 2)]);
+    assert_eq!(failed, ["m"]);
+    assert_eq!(status.counts, [(Stage::Expected, 3), (Stage::Failed, 1)]);
+    let orders: Vec<_> = status.orders.iter().map(|order| (order.platform.as_str(), order.machines)).collect();
+    assert_eq!(orders, [("linux-x86_64", 2), ("windows-x86_64", 1)]);
+    assert_eq!((status.size, status.totals.excluded), (40_000, 1));
     let none = world.try_deploy("hello", Selection::Machines(vec!["m".into()]), 1).await;
     assert_refused(none, StatusCode::UNPROCESSABLE_ENTITY, Reason::WrongPlatform);
     let none = world.try_deploy("hello", Selection::Machines(vec!["nobody".into()]), 1).await;
@@ -195,8 +212,8 @@ async fn a_newer_order_of_the_package_supersedes_the_older_for_the_machines_it_a
     assert_eq!(world.status(second).await.state, DeploymentState::Superseded);
     assert_eq!(old.replaced, 1);
     let listed: Vec<DeploymentStatus> = world.admin().await.get("/api/v1/deployments").await.unwrap();
-    assert_eq!(listed.iter().find(|one| one.id == first).unwrap().replaced, 1);
-    let refused = world.admin().await.post::<Deployed>(&format!("/api/v1/deployments/{first}/retry"), &()).await;
+    assert_eq!(listed.iter().find(|one| one.id.first_order() == first).unwrap().replaced, 1);
+    let refused = world.admin().await.post::<Retried>(&format!("/api/v1/deployments/{first}/retry"), &()).await;
     let detail = refused.as_ref().unwrap_err().1.detail.clone();
     assert_refused(refused, StatusCode::CONFLICT, Reason::OrderSuperseded);
     assert!(detail.contains(&third.short()), "{detail}");

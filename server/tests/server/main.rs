@@ -16,6 +16,7 @@ mod receipts;
 mod replacement;
 mod restart;
 mod revocation;
+mod rings;
 mod selections;
 mod site_budgets;
 mod swarm_host;

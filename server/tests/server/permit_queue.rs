@@ -9,29 +9,30 @@ use banyan_proto::{
     admin::{Deploy, Deployed, Selection},
     api::{CheckInReply, Event, InstallPermitRequest},
     order::{Spread, Window},
+    rollout::Rollout,
 };
 
-async fn ask(agent: &Agent, order: OrderId) -> Result<(), Reason> {
+pub(crate) async fn ask(agent: &Agent, order: OrderId) -> Result<(), Reason> {
     let (mut session, request) = (agent.session().await, InstallPermitRequest { order });
     let asked = session.post::<Signed<InstallPermit>>("/v1/go-ahead", &request).await;
     asked.map(drop).map_err(|(_, error)| error.reason)
 }
 
 /// Waits in a check-in. Returns the orders in which a place is free.
-async fn check_in(agent: &Agent, session: &mut Session, order: OrderId, wait_seconds: u32) -> Vec<OrderId> {
+pub(crate) async fn check_in(agent: &Agent, session: &mut Session, order: OrderId, wait_seconds: u32) -> Vec<OrderId> {
     let mut request = agent.check_in(vec![], u64::MAX, wait_seconds);
     request.known = vec![order];
     session.post::<CheckInReply>("/v1/check-in", &request).await.unwrap().places
 }
 
 /// Connects the machine. Returns when the server knows that it is online.
-async fn online(agent: &Agent, order: OrderId) -> Session {
+pub(crate) async fn online(agent: &Agent, order: OrderId) -> Session {
     let mut session = agent.session().await;
     assert_eq!(check_in(agent, &mut session, order, 0).await, []);
     session
 }
 
-async fn installed(agent: &Agent, order: OrderId) {
+pub(crate) async fn installed(agent: &Agent, order: OrderId) {
     agent.report(1, order, Event::Installed { already: false, milliseconds: 1, remark: None }).await;
 }
 
@@ -55,8 +56,9 @@ async fn machines_that_wait_are_told_of_free_places_in_the_order_in_which_they_a
         allow: vec![],
         include_protected: false,
         server_copies: ServerCopies::ONE,
+        rollout: Rollout::default(),
     };
-    let order = world.admin().await.post::<Deployed>("/api/v1/deployments", &request).await.unwrap().id;
+    let order = world.admin().await.post::<Deployed>("/api/v1/deployments", &request).await.unwrap().id.first_order();
     for agent in &agents {
         authenticate(agent, order).await;
     }

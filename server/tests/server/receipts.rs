@@ -3,7 +3,7 @@
 use crate::world::{Agent, Session, World, assert_refused};
 use banyan_proto::{
     Digest, InstallPermit, MachineId, OrderId, Reason, Receipt, RollingCode, Signed,
-    admin::{Selection, Stage},
+    admin::{MachinesLeft, Selection, Stage},
     api::{ByteSource, Help, InstallPermitRequest, ReceiptRequest, Way},
     peer::Offer,
 };
@@ -188,11 +188,11 @@ async fn a_halted_deployment_gives_no_install_permit_until_it_is_resumed() {
     let mut session = agents[0].session().await;
     let offers = offers(&agents[0], order).await;
     let wanted = request(order, vec![way(&offers[0], &session, order)]);
-    world.admin().await.post::<()>(&format!("/api/v1/deployments/{order}/halt"), &()).await.unwrap();
+    world.admin().await.post::<MachinesLeft>(&format!("/api/v1/deployments/{order}/halt"), &()).await.unwrap();
     ask(&mut session, &wanted).await.expect("receipts are issued while a deployment is halted");
     let go = InstallPermitRequest { order };
     let halted = session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await;
     assert_refused(halted, StatusCode::CONFLICT, Reason::Halted);
-    world.admin().await.post::<()>(&format!("/api/v1/deployments/{order}/resume"), &()).await.unwrap();
+    world.admin().await.post::<MachinesLeft>(&format!("/api/v1/deployments/{order}/resume"), &()).await.unwrap();
     session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await.unwrap();
 }

@@ -10,6 +10,7 @@ use banyan_proto::{
         NamedSite, RenameMachine, RenamedMachine, Tag, UNKNOWN_MACHINES,
     },
     order::{Spread, Window},
+    rollout::Rollout,
     schedule::Policy,
 };
 use hyper::{Method, StatusCode};
@@ -61,6 +62,7 @@ impl World {
             deadline: None,
             allow: vec![],
             include_protected,
+            rollout: Rollout::default(),
         };
         self.admin().await.post("/api/v1/deployments", &request).await
     }
@@ -173,7 +175,8 @@ async fn what_is_unknown_is_counted_and_never_selected() {
     world.publish("hello", 3, &[("any", &[3; 20_000])]).await;
     let deployed = world.deploy_to(filter("not version(hello) > 9"), false).await.unwrap();
     assert_eq!(deployed.selected, Some(SelectedMachines { machines: 2, unknown: 1, protected: 0 }));
-    let mut targets: Vec<_> = world.status(deployed.id).await.addressees.iter().map(|one| one.label.clone()).collect();
+    let mut targets: Vec<_> =
+        world.status(deployed.id.first_order()).await.addressees.iter().map(|one| one.label.clone()).collect();
     targets.sort();
     assert_eq!(targets, ["new", "old"]);
     let none = world.deploy_to(filter("version(hello) > 9 or receives > 1bit/s"), false).await;

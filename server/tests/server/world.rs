@@ -11,6 +11,7 @@ use banyan_proto::{
     api::{ApiError, CheckIn, EnrolReply, EnrolRequest, Event, Report, Reports},
     code::EXPORTER_LABEL,
     order::{Spread, Window},
+    rollout::Rollout,
     time::UnixSeconds,
 };
 use banyan_server::start::{Running, Settings, start};
@@ -268,6 +269,7 @@ impl World {
         let (targets, manifest) = self.publisher.release(&manifest(package, sequence, files));
         self.admin().await.post::<()>("/api/v1/releases", &Publish { targets, manifest }).await.unwrap();
     }
+    /// Starts a deployment. Returns its first order, whose id is also the deployment's.
     pub(crate) async fn try_deploy(&self, package: &str, to: Selection, stripes: u8) -> Result<OrderId, Refused> {
         let request = Deploy {
             package: package.into(),
@@ -280,8 +282,9 @@ impl World {
             allow: vec![],
             include_protected: false,
             server_copies: ServerCopies::ONE,
+            rollout: Rollout::default(),
         };
-        Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id)
+        Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id.first_order())
     }
     pub(crate) async fn deploy(&self, package: &str, to: Selection, stripes: u8) -> OrderId {
         self.try_deploy(package, to, stripes).await.unwrap()

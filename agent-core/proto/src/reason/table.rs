@@ -189,14 +189,24 @@ reasons! {
             => "run `banyan resume` to continue it",
         user: "your administrator has paused this update"
             => "nothing to do: it continues when your administrator resumes it";
+    Cancelled = "cancelled", Nobody,
+        admin: "the deployment was cancelled before this machine had begun to install"
+            => "nothing to do; if the release is still wanted, run `banyan deploy` again",
+        user: "your administrator has cancelled this update"
+            => "nothing to do";
     WaitsForProof = "waits-for-proof", Nobody,
         admin: "other machines install this release first, until it has proved itself there"
             => "nothing to do: every machine where it passes its check lets further machines install it",
         user: "a few other computers install this update first"
             => "nothing to do: Banyan will install it once it works there";
+    WaitsForRing = "waits-for-ring", Nobody,
+        admin: "the machine belongs to a later ring of the deployment"
+            => "nothing to do: it installs when the rings before have passed their gate; `banyan status` shows what they lack",
+        user: "other computers install this update first"
+            => "nothing to do: Banyan will install it here when it has worked there";
     FailedElsewhere = "failed-elsewhere", Publisher,
         admin: "the release has failed on another machine, so no further machine installs it"
-            => "look at the failed machine; then deploy a corrected release, or this one again with `banyan deploy --spread cut-through`",
+            => "look at the failed machine, then deploy a corrected release; to go on with this one, use `banyan resume` or `banyan deploy --spread cut-through`",
         user: "this update didn't work on another computer"
             => "nothing to do: your administrator decides whether it continues";
     NeedsOneStripe = "needs-one-stripe", Nobody,

@@ -15,12 +15,12 @@ pub(crate) use event_stream::EventStream;
 
 use crate::output::{print_note, sanitise};
 use banyan_proto::{
-    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, Digest, Format, MachineId, OrderId,
+    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, DeploymentId, Digest, Format, MachineId,
     access::{Access, AccessCreated, NewAccess, OwnAccess},
     admin::{
-        CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, OpenToken, Profile,
-        Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, SuspiciousEvent,
-        TokenCreated, Working,
+        CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, MachinesLeft, NewToken,
+        OpenToken, Profile, Promoted, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced,
+        Retried, SetPolicy, SuspiciousEvent, TokenCreated, Working,
     },
     api::ApiError,
     assignments::{
@@ -96,6 +96,8 @@ pub(crate) enum DeploymentControl {
     Halt,
     /// Issue install permits again.
     Resume,
+    /// End it.
+    Cancel,
 }
 
 impl DeploymentControl {
@@ -104,6 +106,7 @@ impl DeploymentControl {
         match self {
             Self::Halt => "halt",
             Self::Resume => "resume",
+            Self::Cancel => "cancel",
         }
     }
 }
@@ -332,7 +335,7 @@ impl ApiClient {
         self.post("deployments", deploy).await
     }
     /// Returns the newest deployment's id.
-    pub(crate) async fn newest_deployment(&self) -> Result<Option<OrderId>, ApiClientError> {
+    pub(crate) async fn newest_deployment(&self) -> Result<Option<DeploymentId>, ApiClientError> {
         // A server that does not know the limit lists all of them, the newest first.
         let newest: Vec<DeploymentStatus> = self.get("deployments?limit=1").await?;
         Ok(newest.first().map(|deployment| deployment.id))
@@ -342,20 +345,24 @@ impl ApiClient {
         self.get("deployments").await
     }
     /// Fetches one deployment with its target machines.
-    pub(crate) async fn deployment(&self, id: OrderId) -> Result<DeploymentStatus, ApiClientError> {
+    pub(crate) async fn deployment(&self, id: DeploymentId) -> Result<DeploymentStatus, ApiClientError> {
         self.get(&format!("deployments/{id}")).await
     }
-    /// Starts a new deployment of the same release to the machines on which this one failed.
-    pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, ApiClientError> {
+    /// Lets the machines on which a deployment failed try again.
+    pub(crate) async fn retry(&self, id: DeploymentId) -> Result<Retried, ApiClientError> {
         self.post_path(&format!("deployments/{id}/retry")).await
     }
-    /// Halts or resumes a deployment.
+    /// Opens a deployment's next ring although its gate has not passed.
+    pub(crate) async fn promote(&self, id: DeploymentId) -> Result<Promoted, ApiClientError> {
+        self.post_path(&format!("deployments/{id}/promote")).await
+    }
+    /// Halts, resumes or cancels a deployment. Returns where its machines are.
     pub(crate) async fn control_deployment(
         &self,
-        id: OrderId,
+        id: DeploymentId,
         control: DeploymentControl,
-    ) -> Result<(), ApiClientError> {
-        self.post_path(&format!("deployments/{id}/{}", control.name())).await.map(discard)
+    ) -> Result<MachinesLeft, ApiClientError> {
+        self.post_path(&format!("deployments/{id}/{}", control.name())).await
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {

@@ -4,6 +4,7 @@ use crate::{
     api_client::{ApiClient, ApiClientError},
     commands::{
         connect,
+        describe_rings::describe_rings,
         selection::parse_selection,
         watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
     },
@@ -13,11 +14,12 @@ use crate::{
     profile::ProfileArg,
 };
 use banyan_proto::{
-    OrderId, ServerCopies, UnixSeconds,
+    DeploymentId, ServerCopies, UnixSeconds,
     admin::{Deploy, SelectedMachines, Selection},
     assignments::PROTECTED_TAG,
     manifest::{is_package_name, is_version},
     order::{Allowance, Spread, Window},
+    rollout::{FailureLimit, Gates, RingSize, Rollout},
 };
 use std::{str::FromStr, time::Duration};
 
@@ -36,6 +38,8 @@ use std::{str::FromStr, time::Duration};
     banyan deploy hello --to all --server-copies auto\n  \
     # At night, and in a week at the latest\n  \
     banyan deploy hello --to all --window night --deadline 7d\n  \
+    # One machine first, then a quarter, then all, as long as it works\n  \
+    banyan deploy hello --to all --rings 1,25%,all --soak 1h\n  \
     # For scripts: wait until it has ended, then print the result as JSON\n  \
     banyan deploy hello --to all --wait --json\n\n\
     Without --wait, the command prints the deployment's id and ends; follow it with\n\
@@ -48,7 +52,8 @@ pub(crate) struct Args {
     /// Target machines: `all`, `group:NAME`, `machine:NAME-OR-ID[,…]` or a filter
     ///
     /// A comma in a name is typed as `\,`. A filter is such as `os = linux and tag:lab`; machines of which not enough is
-    /// known are left out, and counted. The machines are chosen once, when the deployment starts.
+    /// known are left out, and counted. Machines that are selected later, because they enrol or change, join the deployment
+    /// while it is open, unless it has `--fixed` or names machines.
     #[arg(long, value_name = "WHO", value_parser = parse_selection)]
     to: Selection,
     /// Include machines with the tag `protected`
@@ -87,6 +92,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_deadline)]
     deadline: Option<UnixSeconds>,
     #[command(flatten)]
+    rollout: RolloutArgs,
+    #[command(flatten)]
     allow: AllowArgs,
     /// Wait until the deployment finishes, showing the tree
     #[arg(long)]
@@ -98,6 +105,61 @@ pub(crate) struct Args {
     timeout: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// How the deployment reaches the machines.
+#[derive(Debug, clap::Args)]
+struct RolloutArgs {
+    /// Choose the machines once: later ones do not join the deployment
+    #[arg(long)]
+    fixed: bool,
+    /// Rings: how many machines install first, and then in each step; the last is all
+    ///
+    /// Such as `1,25%,all`. Each size includes the rings before. All machines receive the content at once; a ring may
+    /// install when the one before has passed its gate. [default: all at once]
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    rings: Vec<RingSize>,
+    /// Gate: how many machines of a ring must have reported [default: all that are reachable]
+    #[arg(long, value_name = "NUMBER", requires = "rings", value_parser = clap::value_parser!(u32).range(1..))]
+    min_reports: Option<u32>,
+    /// Gate: the share of reports that must be successes [default: 95%]
+    #[arg(long, value_name = "PERCENT", requires = "rings", value_parser = parse_percent)]
+    success: Option<u8>,
+    /// Gate: how long a ring runs after the last needed report [default: 10m]
+    #[arg(long, value_name = "TIME", requires = "rings", value_parser = parse_soak)]
+    soak: Option<u64>,
+    /// Halt the deployment when more machines of a ring fail: a number or a share
+    ///
+    /// Counts failures of the release, not those of a machine. Also works without rings. [default with rings: 0 in the
+    /// first ring, 5% in the later ones]
+    #[arg(long, value_name = "LIMIT")]
+    max_failures: Option<FailureLimit>,
+}
+
+impl RolloutArgs {
+    fn rollout(&self) -> Rollout {
+        Rollout {
+            fixed: self.fixed,
+            rings: self.rings.clone(),
+            gates: Gates {
+                min_reports: self.min_reports,
+                success_percent: self.success,
+                soak_seconds: self.soak,
+                max_failures: self.max_failures,
+            },
+        }
+    }
+}
+
+/// Parses a share such as `95%`.
+fn parse_percent(text: &str) -> Result<u8, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse().ok().filter(|percent| (1..=100).contains(percent));
+    percent.ok_or_else(|| format!("{text:?} is not a valid share; write it like 95%"))
+}
+
+/// Parses a soak time into seconds; 0 means none.
+fn parse_soak(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { duration::parse(text).map(|length| length.as_secs()) }
 }
 
 /// What machines may do in this deployment that they refuse otherwise.
@@ -187,8 +249,12 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         Some(version) => format!("deploy {} {version}", args.release.package),
         None => format!("deploy {}", args.release.package),
     };
+    let request = request(args);
+    request.rollout.check().map_err(|wrong| {
+        Failure::new(action(), wrong.to_string(), "correct the options; `banyan deploy --help` explains them")
+    })?;
     let client = connect(profile, action)?;
-    let deployed = client.deploy(&request(args)).await.with_context(action)?;
+    let deployed = client.deploy(&request).await.with_context(action)?;
     let id = deployed.id;
     describe_left_out(deployed.selected.unwrap_or_default()).iter().for_each(|line| print_note(line));
     let begun = |failure: Failure| failure.after_success("the deployment has begun", how_to_watch(id));
@@ -208,6 +274,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         .with_context(|| format!("watch deployment {}", id.short()))?
     {
         WatchResult::Stopped(status) => {
+            describe_rings(&status, UnixSeconds::now()).iter().for_each(|line| print_note(line));
             watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
             watch_deployment::describe_remarks(&status).iter().for_each(|line| print_note(line));
             if args.output.json {
@@ -241,7 +308,7 @@ fn describe_left_out(selected: SelectedMachines) -> Vec<String> {
 }
 
 /// Says how to see a deployment that has begun.
-pub(super) fn how_to_watch(id: OrderId) -> String {
+pub(super) fn how_to_watch(id: DeploymentId) -> String {
     format!("follow it with `banyan status {} --watch`; do not start it again", id.short())
 }
 
@@ -260,6 +327,7 @@ fn request(args: &Args) -> Deploy {
         allow: args.allow.allowances(),
         include_protected: args.include_protected,
         server_copies: args.server_copies,
+        rollout: args.rollout.rollout(),
     }
 }
 
@@ -276,7 +344,7 @@ fn parse_deadline(text: &str) -> Result<UnixSeconds, String> {
 }
 
 /// Asks the server to start a deployment. Returns its id.
-pub(crate) async fn start_deployment(client: &ApiClient, deploy: &Deploy) -> Result<OrderId, ApiClientError> {
+pub(crate) async fn start_deployment(client: &ApiClient, deploy: &Deploy) -> Result<DeploymentId, ApiClientError> {
     client.deploy(deploy).await.map(|deployed| deployed.id)
 }
 
@@ -299,6 +367,7 @@ mod tests {
             allow: vec![],
             include_protected: false,
             server_copies: ServerCopies::ONE,
+            rollout: Rollout::default(),
         };
         assert_eq!(asked, expected);
         let asked = request(&parse("hello --to all --allow-no-restore --allow-downgrade --allow-held").unwrap());
@@ -313,6 +382,24 @@ mod tests {
         let defaults = (asked.version, asked.to, asked.stripes, asked.spread);
         assert_eq!(defaults, (None, Selection::Group("lab".into()), 2, Spread::CutThrough));
         assert_eq!((asked.window, asked.deadline), (Window::Any, None));
+    }
+
+    #[test]
+    fn rings_and_gates_are_asked_for_as_typed() {
+        let typed = "hello --to all --rings 1,25%,all --success 90% --soak 0 --min-reports 1 --max-failures 5% --fixed";
+        let expected = Rollout {
+            fixed: true,
+            rings: vec![RingSize::Machines(1), RingSize::Share(25), RingSize::All],
+            gates: Gates {
+                min_reports: Some(1),
+                success_percent: Some(90),
+                soak_seconds: Some(0),
+                max_failures: Some(FailureLimit::Share(5)),
+            },
+        };
+        assert_eq!(request(&parse(typed).unwrap()).rollout, expected);
+        assert!(request(&parse("hello --to all --rings 1,all --soak 2h").unwrap()).rollout.check().is_ok());
+        assert!(request(&parse("hello --to all --rings 1,5").unwrap()).rollout.check().is_err(), "all is missing");
     }
 
     #[test]
@@ -364,6 +451,12 @@ mod tests {
             "hello --to all --spread fast",
             "hello --to all --window sometimes",
             "hello --to all --deadline 2020-01-01T00:00Z",
+            "hello --to all --rings 0,all",
+            "hello --to all --rings 1;all",
+            "hello --to all --soak 1h",
+            "hello --to all --rings 1,all --success 0%",
+            "hello --to all --rings 1,all --min-reports 0",
+            "hello --to all --max-failures few",
         ] {
             assert!(parse::<Args>(wrong).is_err(), "{wrong:?} was accepted");
         }

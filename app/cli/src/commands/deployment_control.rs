@@ -1,4 +1,4 @@
-//! `banyan halt`, `resume` and `retry`: controls a running deployment.
+//! `banyan halt`, `resume`, `cancel`, `promote` and `retry`: controls a deployment that is under way.
 
 use crate::{
     api_client::DeploymentControl,
@@ -6,9 +6,10 @@ use crate::{
         connect, deploy,
         resolve::{self, DeploymentSelector},
     },
-    output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_json, print_note, sanitise},
     profile::ProfileArg,
 };
+use banyan_proto::{DeploymentId, admin::MachinesLeft};
 use serde::Serialize;
 
 /// Halt a deployment: no further machine will install it
@@ -25,19 +26,41 @@ pub(crate) struct HaltArgs {
 
 /// Resume a halted deployment
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  banyan resume 1f3a\n  banyan resume latest")]
+#[command(after_help = "Examples:\n  banyan resume 1f3a\n  banyan resume latest\n\n\
+    If failures halted the deployment, resuming accepts them: they do not halt it\n\
+    again, and the gates of its rings no longer count them.")]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     common: ControlArgs,
 }
 
-/// Deploy again to the machines where it failed
+/// Cancel a deployment: it ends, and nothing is uninstalled
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  banyan cancel 1f3a\n  banyan cancel latest\n\n\
+    Machines that are installing finish. Machines that have the release keep it.\n\
+    A cancelled deployment cannot be resumed.")]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    common: ControlArgs,
+}
+
+/// Open the next ring of a deployment although its gate has not passed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  banyan promote 1f3a\n  banyan promote latest\n\n\
+    Use it when a gate cannot be decided, for example because no machine of the ring\n\
+    needed the release. `banyan status` shows what the gate lacks.")]
+pub(crate) struct PromoteArgs {
+    #[command(flatten)]
+    common: ControlArgs,
+}
+
+/// Let the machines where a deployment failed try again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan retry 1f3a\n  \
     banyan retry latest\n\n\
-    Machines that succeeded are not touched. The command prints the id of the new\n\
-    deployment.")]
+    Exactly the failed machines try again, in the same deployment. Machines that have\n\
+    the release by now are left out. `banyan status --json` keeps the earlier attempts.")]
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     common: ControlArgs,
@@ -57,22 +80,48 @@ pub(crate) async fn halt(args: &HaltArgs, profile: &ProfileArg) -> Result<Exit, 
 pub(crate) async fn resume(args: &ResumeArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     control_deployment(DeploymentControl::Resume, &args.common, profile).await
 }
+pub(crate) async fn cancel(args: &CancelArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    control_deployment(DeploymentControl::Cancel, &args.common, profile).await
+}
+pub(crate) async fn promote(args: &PromoteArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let action = || "open the next ring".to_owned();
+    let client = connect(profile, action)?;
+    let id = resolve::resolve_deployment(&client, &args.common.deployment, action).await?;
+    let opened = client.promote(id).await.with_context(action)?;
+    let done = |failure: Failure| failure.after_success("the ring is open", deploy::how_to_watch(id));
+    if args.common.output.json {
+        print_json(&opened).map_err(done)?;
+    }
+    print_note(&format!("ring {} is open; follow it with `banyan status {} --watch`", opened.ring, id.short()));
+    Ok(Exit::Success)
+}
 pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     let action = || "retry the deployment".to_owned();
     let client = connect(profile, action)?;
     let id = resolve::resolve_deployment(&client, &args.common.deployment, action).await?;
     let again = client.retry(id).await.with_context(action)?;
-    let begun = |failure: Failure| failure.after_success("the deployment has begun", deploy::how_to_watch(again.id));
+    let begun = |failure: Failure| failure.after_success("the machines try again", deploy::how_to_watch(again.id));
     args.common.output.print(&again, |again| again.id.to_string()).map_err(begun)?;
-    print_note(&format!("deployment started; follow it with `banyan status {} --watch`", again.id.short()));
+    if !again.repaired.is_empty() {
+        let names = sanitise(&again.repaired.join(", "));
+        print_note(&format!("left out, because they have the release by now: {names}"));
+    }
+    let machines = usize::try_from(again.machines).unwrap_or(usize::MAX);
+    print_note(&format!(
+        "trying again on {}; follow it with `banyan status {} --watch`",
+        format_count(machines, "failed machine"),
+        again.id.short()
+    ));
     Ok(Exit::Success)
 }
 
 /// The JSON result.
 #[derive(Debug, Serialize)]
 struct ControlResult {
-    id: banyan_proto::OrderId,
+    id: DeploymentId,
     done: &'static str,
+    #[serde(flatten)]
+    machines: MachinesLeft,
 }
 
 async fn control_deployment(
@@ -83,18 +132,34 @@ async fn control_deployment(
     let action = || format!("{} the deployment", control.name());
     let client = connect(profile, action)?;
     let id = resolve::resolve_deployment(&client, &args.deployment, action).await?;
-    client.control_deployment(id, control).await.with_context(action)?;
+    let machines = client.control_deployment(id, control).await.with_context(action)?;
     if args.output.json {
-        print_json(&ControlResult { id, done: control.name() }).map_err(|failure| {
+        print_json(&ControlResult { id, done: control.name(), machines }).map_err(|failure| {
             let next = format!("see its state with `banyan status {}`", id.short());
             failure.after_success("the server has changed the deployment", next)
         })?;
     }
-    print_note(&match control {
-        DeploymentControl::Halt => format!("halted {}; resume it with `banyan resume {0}`", id.short()),
-        DeploymentControl::Resume => format!("resumed {}; follow it with `banyan status {0} --watch`", id.short()),
-    });
+    print_note(&describe(control, id, machines));
     Ok(Exit::Success)
+}
+
+/// Says what has happened, and where the machines are.
+fn describe(control: DeploymentControl, id: DeploymentId, machines: MachinesLeft) -> String {
+    let MachinesLeft { installed, finishing, waiting } = machines;
+    let id = id.short();
+    match control {
+        DeploymentControl::Halt => format!(
+            "halted {id}: {waiting} stopped, {finishing} still finishing, {installed} have it already; resume it with \
+             `banyan resume {id}`"
+        ),
+        DeploymentControl::Resume => format!(
+            "resumed {id}: {waiting} to go, {finishing} installing, {installed} have it already; follow it with \
+             `banyan status {id} --watch`"
+        ),
+        DeploymentControl::Cancel => format!(
+            "cancelled {id}: {waiting} ended without it, {finishing} still finishing, {installed} have it and keep it"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -107,5 +172,13 @@ mod tests {
         assert!(parse::<HaltArgs>("").is_err());
         assert!(parse::<RetryArgs>("everything").is_err());
         assert_eq!(parse::<ResumeArgs>("latest").unwrap().common.deployment, DeploymentSelector::Latest);
+        assert!(parse::<CancelArgs>("").is_err() && parse::<PromoteArgs>("1f3a").is_ok());
+    }
+
+    #[test]
+    fn an_action_says_who_stopped_who_finishes_and_who_has_it() {
+        let machines = MachinesLeft { installed: 17, finishing: 2, waiting: 12 };
+        let text = describe(DeploymentControl::Halt, DeploymentId([0xab; 16]), machines);
+        assert!(text.contains("12 stopped, 2 still finishing, 17 have it already"), "{text}");
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod deployment_control;
+mod describe_rings;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod groups;

@@ -5,7 +5,7 @@ use crate::{
     output::{Failure, WithContext as _},
 };
 use banyan_proto::{
-    MachineId, OrderId,
+    DeploymentId, MachineId,
     admin::{DeploymentStatus, Machine},
 };
 
@@ -18,7 +18,7 @@ const ID_DIGITS: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeploymentSelector {
     /// The complete id.
-    Id(OrderId),
+    Id(DeploymentId),
     /// A prefix of the id.
     Prefix(String),
     /// The most recently started deployment.
@@ -53,7 +53,7 @@ pub(super) async fn resolve_deployment(
     client: &ApiClient,
     selector: &DeploymentSelector,
     action: impl Fn() -> String,
-) -> Result<OrderId, Failure> {
+) -> Result<DeploymentId, Failure> {
     let found = match selector {
         DeploymentSelector::Id(id) => Ok(*id),
         // The server knows their numbers. Its clock may have been wrong in between.
@@ -68,7 +68,7 @@ pub(super) async fn resolve_deployment(
 }
 
 /// Finds the one deployment whose id starts with these digits.
-fn find_deployment(all: &[DeploymentStatus], start: &str) -> Result<OrderId, String> {
+fn find_deployment(all: &[DeploymentStatus], start: &str) -> Result<DeploymentId, String> {
     let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(id),

@@ -3,6 +3,7 @@
 use crate::{
     commands::{
         connect,
+        describe_rings::describe_rings,
         resolve::{self, DeploymentSelector},
         watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
     },
@@ -56,6 +57,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         let status = client.deployment(id).await.with_context(action)?;
         let picture = |status: &DeploymentStatus| {
             let mut lines = draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false));
+            lines.extend(describe_rings(status, UnixSeconds::now()));
             lines.extend(watch_deployment::describe_problems(status));
             lines.extend(watch_deployment::describe_remarks(status));
             lines.join("\n")
@@ -69,6 +71,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         .with_context(|| format!("watch deployment {}", id.short()))?
     {
         WatchResult::Stopped(status) => {
+            describe_rings(&status, UnixSeconds::now()).iter().for_each(|line| print_note(line));
             watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
             watch_deployment::describe_remarks(&status).iter().for_each(|line| print_note(line));
             Ok(watch_deployment::exit_for(&status))
@@ -97,6 +100,7 @@ fn format_deployments(all: &[DeploymentStatus], now: UnixSeconds) -> String {
             DeploymentState::Halted => "halted",
             DeploymentState::Superseded => "superseded",
             DeploymentState::Finished => "finished",
+            DeploymentState::Cancelled => "cancelled",
         };
         rows.push(vec![
             one.id.short(),

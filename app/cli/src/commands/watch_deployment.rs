@@ -8,7 +8,7 @@ use crate::{
     platform,
 };
 use banyan_proto::{
-    OrderId, Reason,
+    DeploymentId, Reason,
     admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
     text,
 };
@@ -51,7 +51,7 @@ pub(crate) enum WatchResult {
 /// Watches until the deployment has ended, a limit is reached, or Ctrl-C is pressed.
 pub(crate) async fn watch(
     client: &ApiClient,
-    id: OrderId,
+    id: DeploymentId,
     limit: WatchLimit,
     mut display: WatchDisplay,
 ) -> Result<WatchResult, ApiClientError> {
@@ -73,7 +73,7 @@ pub(crate) async fn watch(
 
 async fn follow(
     client: &ApiClient,
-    id: OrderId,
+    id: DeploymentId,
     limit: WatchLimit,
     last: &mut Option<DeploymentStatus>,
     display: &mut WatchDisplay,
@@ -140,7 +140,8 @@ fn polling_interval(addressees: usize) -> Duration {
 fn has_ended(status: &DeploymentStatus) -> bool {
     match status.state {
         DeploymentState::Halted | DeploymentState::Superseded | DeploymentState::Finished => true,
-        DeploymentState::Running => {
+        // Machines that had begun to install finish.
+        DeploymentState::Cancelled | DeploymentState::Running => {
             !status.addressees.is_empty()
                 && status.addressees.iter().all(|machine| {
                     matches!(machine.stage, Stage::Installed | Stage::Failed)

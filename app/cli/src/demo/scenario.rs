@@ -32,6 +32,7 @@ use banyan_proto::{
     admin::{Deploy, DeploymentStatus, NewToken, Profile, Selection, Stage},
     manifest::Kind,
     order::{Spread, Window},
+    rollout::Rollout,
 };
 use banyan_publisher::first_root::RootOptions;
 use std::{
@@ -75,6 +76,7 @@ pub(super) async fn run_scenario(
         allow: vec![],
         include_protected: false,
         server_copies: ServerCopies::ONE,
+        rollout: Rollout::default(),
     };
     let status = deploy_and_watch(&client, &deploy, args).await?;
     if watch_deployment::exit_for(&status) != Exit::Success {

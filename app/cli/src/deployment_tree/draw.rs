@@ -60,6 +60,7 @@ pub(crate) fn state_text(state: DeploymentState) -> &'static str {
         DeploymentState::Halted => "halted",
         DeploymentState::Superseded => "superseded by a newer deployment",
         DeploymentState::Finished => "finished",
+        DeploymentState::Cancelled => "cancelled",
     }
 }
 

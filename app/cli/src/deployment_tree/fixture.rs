@@ -1,8 +1,8 @@
 //! Builds deployments for tests from pairs of a machine and its planned source.
 
 use banyan_proto::{
-    Digest, MachineId, OrderId, ServerCopies, UnixSeconds,
-    admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
+    DeploymentId, Digest, MachineId, ServerCopies, UnixSeconds,
+    admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage, Totals},
 };
 
 /// The planned source of a machine's first stripe.
@@ -41,9 +41,13 @@ pub(crate) fn status(plan: &[(&str, PlannedSource<'_>)]) -> DeploymentStatus {
         sources: vec![],
         verified_after: None,
         installed_after: None,
+        ring: 1,
+        online: true,
+        order: None,
+        attempts: vec![],
     };
     DeploymentStatus {
-        id: OrderId([0xab; 16]),
+        id: DeploymentId([0xab; 16]),
         package: "hello".into(),
         version: "1.0".into(),
         state: DeploymentState::Running,
@@ -55,6 +59,11 @@ pub(crate) fn status(plan: &[(&str, PlannedSource<'_>)]) -> DeploymentStatus {
         replaced: 0,
         server_sent: 0,
         server_copies: ServerCopies::ONE,
+        totals: Totals::default(),
+        rings: vec![],
+        halt: None,
+        takes_newcomers: false,
+        orders: vec![],
         addressees: plan.iter().map(addressee).collect(),
     }
 }

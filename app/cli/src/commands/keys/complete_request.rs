@@ -6,7 +6,7 @@ use crate::{
     output::{Advice, Exit, Failure, OutputArgs, WithContext as _, format_count, print_note},
 };
 use banyan_proto::{
-    MachineId, OrderId, Reason,
+    DeploymentId, MachineId, Reason,
     admin::{CurrentTargets, Publish, RegisterRoot, ReplaceTargets, Replaced},
 };
 use banyan_publisher::{
@@ -50,7 +50,7 @@ pub(crate) enum SigningOutcome {
         /// Target names of the releases that it withdraws.
         withdrawn: Vec<String>,
         /// Deployments that it stopped.
-        stopped: Vec<OrderId>,
+        stopped: Vec<DeploymentId>,
         /// Key files moved into `old/`, because no root names them any more.
         retired: Vec<PathBuf>,
     },
@@ -86,7 +86,7 @@ impl SigningOutcome {
                     ));
                 }
                 if !stopped.is_empty() {
-                    let ids: Vec<String> = stopped.iter().map(OrderId::short).collect();
+                    let ids: Vec<String> = stopped.iter().map(DeploymentId::short).collect();
                     print_note(&format!("stopped: {} ({})", format_count(stopped.len(), "deployment"), ids.join(", ")));
                 }
             }
