@@ -1,4 +1,4 @@
-//! The list of stopped orders (rule A12). The server signs it, and it travels through machines like the revocation list.
+//! The list of stopped orders (rule A14). The server signs it, and it travels through machines like the revocation list.
 
 use crate::{MachineId, OrderId, UnixSeconds, format::Format, signed::Document};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Stops and resumes orders by the server's list of stopped orders (rule A12).
+//! Stops and resumes orders by the server's list of stopped orders (rule A14).
 //!
 //! A stopped order keeps its content and its place. The state machine forgets it, which ends its offers and transfers, as
 //! at a restart of the agent. To resume, the state machine takes it up again, as after a restart.

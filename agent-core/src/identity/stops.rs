@@ -1,4 +1,4 @@
-//! The newest list of stopped orders that this machine has, from the server or from a peer (rule A12). It is stored before
+//! The newest list of stopped orders that this machine has, from the server or from a peer (rule A14). It is stored before
 //! it takes effect.
 
 use super::epoch::{Epoch, EpochError};

@@ -1,4 +1,4 @@
-//! The list of stopped orders (rule A12): signed anew whenever a deployment is halted or resumed, and told to all machines.
+//! The list of stopped orders (rule A14): signed anew whenever a deployment is halted or resumed, and told to all machines.
 //!
 //! The list says what the store says. So a halt is saved first, and a server that is killed in between signs the list when
 //! it starts again.

@@ -1,0 +1,75 @@
+//! Verifies rings on 31 machines: a good release passes ring after ring, also if the server is killed between two of
+//! them; a release whose check fails after the installation halts in the first ring, and every machine keeps the previous
+//! version.
+
+use banyan_proto::{
+    Reason,
+    admin::{DeploymentState, DeploymentStatus, RingVerdict, Stage},
+};
+use banyan_tests::{TestNetwork, test_package::Behaviour};
+
+const MACHINES: usize = 31;
+const RINGS: [&str; 2] = ["--rings", "1,25%,all"];
+
+fn installed(status: &DeploymentStatus) -> usize {
+    status.addressees.iter().filter(|machine| machine.stage == Stage::Installed).count()
+}
+
+fn deploy(network: &TestNetwork, release: &str, more: &[&str]) -> String {
+    let text = network.banyan(&[&["deploy", release, "--to", "all", "--json"], &RINGS[..], more].concat());
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("deploy --json gives JSON");
+    answer["id"].as_str().expect("deploy gives an id").to_owned()
+}
+
+#[test]
+fn a_good_release_passes_all_rings_and_a_failing_one_halts_in_the_first() {
+    let mut network = TestNetwork::start(MACHINES);
+    network.publish("hello", "1.0", 400_000, Behaviour::Works);
+    let good = deploy(&network, "hello@1.0", &["--soak", "3s"]);
+    // Everyone has the content long before the last ring opens.
+    network.wait_for_status(&good, "every machine has the content", |status| {
+        status.addressees.iter().all(|machine| machine.stage >= Stage::Verified)
+    });
+    let status = network.wait_for_status(&good, "the second ring is open", |status| {
+        matches!(status.rings[1].verdict, RingVerdict::Undecided(_))
+    });
+    let sizes: Vec<u32> = status.rings.iter().map(|ring| ring.totals.done + ring.totals.open).collect();
+    assert_eq!(sizes, [1, 7, 23], "{:#?}", status.rings);
+    assert!(installed(&status) <= 8, "machines of the last ring have installed: {status:#?}");
+    assert!(!status.orders.is_empty() && status.server_sent > 0, "the bytes do not wait for a ring");
+    network.kill_server();
+    network.start_server();
+    let text = network.banyan(&["status", &good]);
+    assert!(text.contains("ring 1 of 3: passed") && text.contains("ring 3 of 3: waits"), "{text}");
+    let status =
+        network.wait_for_status(&good, "all rings have passed", |status| status.state == DeploymentState::Finished);
+    assert_eq!(installed(&status), MACHINES, "{status:#?}");
+    for which in 0..MACHINES {
+        assert_eq!(network.says(which, "hello").as_deref(), Some("hello 1.0"), "m{which}");
+        assert_eq!(network.log_of(which).matches("already=false").count(), 1, "m{which} installed more than once");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
+    let copies = status.server_sent as f64 / status.size as f64;
+    println!("31 machines in three rings: the server sent {copies:.2} copies");
+
+    network.publish("hello", "2.0", 400_000, Behaviour::Broken);
+    let bad = deploy(&network, "hello@2.0", &["--soak", "3s"]);
+    let status =
+        network.wait_for_status(&bad, "the deployment is halted", |status| status.state == DeploymentState::Halted);
+    let halt = status.halt.as_ref().expect("the status says why");
+    assert_eq!((halt.ring, halt.failed, halt.reason), (Some(1), 1, Some(Reason::ProbeFailed)), "{halt:?}");
+    assert_eq!(status.totals.failed, 1, "{status:#?}");
+    let text = network.banyan(&["status", &bad]);
+    assert!(text.contains("ring 1 of 3: failed") && text.contains("probe-failed"), "{text}");
+    // Once everyone has the content and has asked for a permit, nobody has another version than before.
+    let status = network.wait_for_status(&bad, "everyone else has the content and waits", |status| {
+        status.addressees.iter().all(|machine| {
+            machine.stage == Stage::Failed
+                || (machine.stage == Stage::Authenticated && machine.reason == Some(Reason::FailedElsewhere))
+        })
+    });
+    assert_eq!(status.totals.failed, 1, "{status:#?}");
+    for which in 0..MACHINES {
+        assert_eq!(network.says(which, "hello").as_deref(), Some("hello 1.0"), "m{which}");
+    }
+}
