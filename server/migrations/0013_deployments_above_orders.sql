@@ -39,6 +39,7 @@ ALTER TABLE orders ADD COLUMN deployment BLOB REFERENCES deployments (id);
 UPDATE orders SET deployment = id, state = CASE WHEN state IN ('running', 'halted') THEN 'open' ELSE 'over' END;
 ALTER TABLE orders DROP COLUMN request;
 CREATE INDEX orders_of_deployment ON orders (deployment);
+CREATE INDEX orders_of_state ON orders (state);
 CREATE INDEX orders_of_release ON orders (package, sequence);
 
 -- The machines of a deployment. An addressee is an attempt; a target points to the present one.

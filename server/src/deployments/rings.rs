@@ -68,7 +68,7 @@ mod tests {
         let candidate = |number: u32| RingCandidate {
             machine: machine(number),
             site: format!("10.0.{}.0/24", [0, 0, 0, 0, 0, 0, 1, 1, 1, 2][number as usize % 10]).parse().unwrap(),
-            platform: if number % 4 == 0 { "windows-x86_64" } else { "linux-x86_64" }.to_owned(),
+            platform: if number.is_multiple_of(4) { "windows-x86_64" } else { "linux-x86_64" }.to_owned(),
         };
         (0..count).map(candidate).collect()
     }

@@ -252,6 +252,7 @@ impl Services {
         });
         let reachability = Arc::new(Reachability {
             started: Instant::now(),
+            started_at: now,
             registry: Arc::clone(&registry),
             connections: connections.clone(),
         });

@@ -1,6 +1,6 @@
 //! Verifies rings on 31 machines: a good release passes ring after ring, also if the server is killed between two of
 //! them; a release whose check fails after the installation halts in the first ring, and every machine keeps the previous
-//! version.
+//! version. Rings work with every spread, and a server that is killed at any moment changes nothing.
 
 use banyan_proto::{
     Reason,
@@ -9,14 +9,13 @@ use banyan_proto::{
 use banyan_tests::{TestNetwork, test_package::Behaviour};
 
 const MACHINES: usize = 31;
-const RINGS: [&str; 2] = ["--rings", "1,25%,all"];
 
 fn installed(status: &DeploymentStatus) -> usize {
     status.addressees.iter().filter(|machine| machine.stage == Stage::Installed).count()
 }
 
-fn deploy(network: &TestNetwork, release: &str, more: &[&str]) -> String {
-    let text = network.banyan(&[&["deploy", release, "--to", "all", "--json"], &RINGS[..], more].concat());
+fn deploy(network: &TestNetwork, release: &str, rings: &str, more: &[&str]) -> String {
+    let text = network.banyan(&[&["deploy", release, "--to", "all", "--json", "--rings", rings], more].concat());
     let answer: serde_json::Value = serde_json::from_str(&text).expect("deploy --json gives JSON");
     answer["id"].as_str().expect("deploy gives an id").to_owned()
 }
@@ -25,7 +24,7 @@ fn deploy(network: &TestNetwork, release: &str, more: &[&str]) -> String {
 fn a_good_release_passes_all_rings_and_a_failing_one_halts_in_the_first() {
     let mut network = TestNetwork::start(MACHINES);
     network.publish("hello", "1.0", 400_000, Behaviour::Works);
-    let good = deploy(&network, "hello@1.0", &["--soak", "3s"]);
+    let good = deploy(&network, "hello@1.0", "1,25%,all", &["--soak", "3s"]);
     // Everyone has the content long before the last ring opens.
     network.wait_for_status(&good, "every machine has the content", |status| {
         status.addressees.iter().all(|machine| machine.stage >= Stage::Verified)
@@ -53,7 +52,7 @@ fn a_good_release_passes_all_rings_and_a_failing_one_halts_in_the_first() {
     println!("31 machines in three rings: the server sent {copies:.2} copies");
 
     network.publish("hello", "2.0", 400_000, Behaviour::Broken);
-    let bad = deploy(&network, "hello@2.0", &["--soak", "3s"]);
+    let bad = deploy(&network, "hello@2.0", "1,25%,all", &["--soak", "3s"]);
     let status =
         network.wait_for_status(&bad, "the deployment is halted", |status| status.state == DeploymentState::Halted);
     let halt = status.halt.as_ref().expect("the status says why");
@@ -71,5 +70,59 @@ fn a_good_release_passes_all_rings_and_a_failing_one_halts_in_the_first() {
     assert_eq!(status.totals.failed, 1, "{status:#?}");
     for which in 0..MACHINES {
         assert_eq!(network.says(which, "hello").as_deref(), Some("hello 1.0"), "m{which}");
+    }
+}
+
+/// Asserts that no machine installed before those of the ring before it.
+fn assert_in_order(status: &DeploymentStatus) {
+    let of_ring = |ring: u32| status.addressees.iter().filter(move |machine| machine.ring == ring);
+    for ring in &status.rings {
+        let first = of_ring(ring.ring).filter_map(|machine| machine.installed_after).min();
+        let before = of_ring(ring.ring - 1).filter_map(|machine| machine.installed_after).max();
+        if let (Some(first), Some(before)) = (first, before) {
+            assert!(before <= first, "ring {} installed too early: {status:#?}", ring.ring);
+        }
+    }
+}
+
+#[test]
+fn rings_work_with_every_spread() {
+    let network = TestNetwork::start(5);
+    for (version, spread) in [("1.0", "cut-through"), ("1.1", "proven"), ("1.2", "verified"), ("1.3", "after-install")]
+    {
+        network.publish("hello", version, 400_000, Behaviour::Works);
+        let id = deploy(&network, &format!("hello@{version}"), "1,50%,all", &["--soak", "0", "--spread", spread]);
+        let status =
+            network.wait_for_status(&id, "all rings have passed", |status| status.state == DeploymentState::Finished);
+        assert_eq!(installed(&status), 5, "{spread}: {status:#?}");
+        assert_in_order(&status);
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_again_and_again_keeps_the_order_of_the_rings() {
+    let mut network = TestNetwork::start(8);
+    network.publish("hello", "1.0", 400_000, Behaviour::Works);
+    let id = deploy(&network, "hello", "1,25%,50%,all", &["--soak", "1s"]);
+    // Any sequence of different numbers of looks leads to different moments.
+    let mut looks = 1;
+    let mut kills = 0;
+    let mut status = network.status(&id);
+    while status.state != DeploymentState::Finished {
+        for _ in 0..looks {
+            status = network.status(&id);
+        }
+        looks = looks * 5 % 17;
+        kills += 1;
+        assert!(kills < 200, "{status:#?}");
+        network.kill_server();
+        network.start_server();
+        status = network.status(&id);
+    }
+    println!("the server was killed {kills} times");
+    assert_eq!(installed(&status), 8, "{status:#?}");
+    assert_in_order(&status);
+    for which in 0..8 {
+        assert_eq!(network.log_of(which).matches("already=false").count(), 1, "m{which} installed more than once");
     }
 }

@@ -58,6 +58,9 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         let picture = |status: &DeploymentStatus| {
             let mut lines = draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false));
             lines.extend(describe_rings(status, UnixSeconds::now()));
+            if status.takes_newcomers {
+                lines.push("live: machines that are selected later join it".to_owned());
+            }
             lines.extend(watch_deployment::describe_problems(status));
             lines.extend(watch_deployment::describe_remarks(status));
             lines.join("\n")
