@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 /// An administrator's profile: how to reach and authenticate a server. It is stored as TOML (`admin.toml`). It contains
 /// a secret, so its file has mode 600.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Profile {
     /// The server's addresses, tried in turn.
     pub servers: Vec<Address>,
@@ -488,6 +489,7 @@ impl DeploymentState {
 
 /// The reply to `POST /api/v1/deployments/{id}/halt`, `/resume` and `/cancel`: where its machines were at that moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MachinesLeft {
     /// Machines that have the release.
     pub installed: u32,
@@ -499,6 +501,7 @@ pub struct MachinesLeft {
 
 /// The reply to `POST /api/v1/deployments/{id}/promote`, which opens the next ring although its gate has not passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Promoted {
     /// The number of the ring that is open now; the first is 1.
     pub ring: u32,
@@ -506,6 +509,7 @@ pub struct Promoted {
 
 /// The reply to `POST /api/v1/deployments/{id}/retry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Retried {
     /// The deployment.
     pub id: DeploymentId,
@@ -585,6 +589,7 @@ pub struct AddresseeStatus {
 
 /// An attempt of a machine that was followed by another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Attempt {
     /// The order.
     pub order: OrderId,
@@ -598,6 +603,7 @@ pub struct Attempt {
 
 /// How many machines of a deployment or of a ring are where. Each machine is counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Totals {
     /// Machines that have the release.
     pub done: u32,
@@ -613,6 +619,7 @@ pub struct Totals {
 
 /// An order of a deployment in [`DeploymentStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OrderStatus {
     /// The order's identifier.
     pub id: OrderId,
@@ -628,6 +635,7 @@ pub struct OrderStatus {
 
 /// A ring of a deployment in [`DeploymentStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RingStatus {
     /// Its number; the first is 1.
     pub ring: u32,
@@ -639,6 +647,7 @@ pub struct RingStatus {
 
 /// What the gate of a ring says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum RingVerdict {
     /// The rings before it have not passed theirs.
@@ -655,6 +664,7 @@ pub enum RingVerdict {
 
 /// What a gate lacks to open the next ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MissingProof {
     /// How many more machines must report.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -672,6 +682,7 @@ pub struct MissingProof {
 
 /// Why and when a deployment was halted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Halt {
     /// When.
     pub at: UnixSeconds,

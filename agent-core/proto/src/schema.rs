@@ -3,6 +3,7 @@
 use crate::{
     Address, AddressRange, DeploymentId, Digest, MachineId, OrderId, Reason, ServerCopies, Site, UnixSeconds,
     merkle::TreeHash,
+    rollout::{FailureLimit, RingSize},
     schedule::{NetworkId, Night, Window},
     signed::{KeyRing, PublicKey},
 };
@@ -58,6 +59,8 @@ schemas! {
     Address = "Address", text("A host name or an IP address, with a port, such as `10.0.0.1:7700`.");
     AddressRange = "AddressRange", text("A range of IP addresses, such as `10.1.0.0/16`.");
     Site = "Site", text("A subnet: a /24 of IPv4 or a /64 of IPv6.");
+    RingSize = "RingSize", text("How many machines the rings up to one have: a number, a share such as `25%`, or `all`.");
+    FailureLimit = "FailureLimit", text("How many failures halt: more than a number, or a share such as `5%`.");
     ServerCopies = "ServerCopies", text("How many copies the server may send: a number such as `1.5`, or `auto`.");
     Window = "Window", text("`any`, `idle`, `night`, or hours of the week such as `Mon-Fri 22:00-06:00`.");
     Night = "Night", text("The hours of the night, such as `22:00-06:00`.");

@@ -213,7 +213,7 @@ fn the_stream_tells_what_a_program_missed_and_what_happens_next() {
     let last = all[3].id;
     thread::scope(|scope| {
         let waiting = scope.spawn(|| read(&["--after", &last.to_string(), "--count", "1"]));
-        network.deploy("hello", "all", 1);
+        drop(network.deploy("hello", "all", 1));
         let next = waiting.join().expect("the command ends");
         assert_eq!((next[0].kind, next[0].sequence), (EventKind::DeploymentStarted, 1));
         assert!(next[0].id > last);
