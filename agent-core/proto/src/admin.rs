@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 /// An administrator's profile: how to reach and authenticate a server. It is stored as TOML (`admin.toml`). It contains
 /// a secret, so its file has mode 600.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Profile {
     /// The server's addresses, tried in turn.
     pub servers: Vec<Address>,

@@ -14,6 +14,9 @@ pub const PROTECTED_TAG: &str = "protected";
 /// something about them is not known. They are not in the reply. A server that does not know filters omits it.
 pub const UNKNOWN_MACHINES: &str = "unknown-machines";
 
+/// The header of the reply to `GET /api/v1/machines?limit=N` with the cursor of the next page, if there is one.
+pub const NEXT_CURSOR: &str = "next-cursor";
+
 /// `POST /api/v1/machines/edit`: changes the groups and tags of the selected machines, in one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

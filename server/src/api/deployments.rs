@@ -9,12 +9,12 @@ use super::{
     extract::{JsonBody, PathParams, QueryParams},
     routes::{Routes, Rule, Scoping},
 };
-use crate::{access::scope::Scope, refusal::Refusal, server::Server};
+use crate::{access::scope::Scope, deployments::ring_progress::count_at, refusal::Refusal, server::Server};
 use axum::{Json, extract::State};
 use banyan_proto::{
     DeploymentId, MachineId, Reason,
     access::Permission,
-    admin::{Deploy, Deployed, DeploymentStatus, MachinesLeft, Promoted, Retried, Stage},
+    admin::{Deploy, Deployed, DeploymentStatus, MachinesLeft, Promoted, Retried, Stage, Totals},
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -46,8 +46,10 @@ fn narrow(server: &Server, scope: &Scope, mut status: DeploymentStatus) -> Optio
     let is_visible = |machine: MachineId| server.registry.is_in(machine, scope);
     status.addressees.retain(|addressee| is_visible(addressee.id));
     let mut counts = BTreeMap::<Stage, u32>::new();
+    status.totals = Totals::default();
     for addressee in &mut status.addressees {
         *counts.entry(addressee.stage).or_default() += 1;
+        count_at(&mut status.totals, addressee.stage, addressee.reason, addressee.online);
         let is_shown = |machine: MachineId| machine == status.server || is_visible(machine);
         addressee.planned.retain(|machine| is_shown(*machine));
         addressee.sources.retain(|source| is_shown(source.machine));
@@ -56,11 +58,20 @@ fn narrow(server: &Server, scope: &Scope, mut status: DeploymentStatus) -> Optio
     let replaced = status.addressees.iter().filter(|one| is_replaced(one.stage, one.reason)).count();
     status.replaced = u32::try_from(replaced).unwrap_or(u32::MAX);
     status.counts = counts.into_iter().collect();
+    // These count machines outside the scope.
+    (status.rings, status.orders) = (vec![], vec![]);
+    if let Some(halt) = &mut status.halt {
+        halt.machines.retain(|machine| is_visible(*machine));
+    }
     (!status.addressees.is_empty()).then_some(status)
 }
 
 /// Returns the status of a deployment, as far as the administrator may see it.
-async fn visible(server: &Server, administrator: &Administrator, id: DeploymentId) -> Result<DeploymentStatus, Refusal> {
+async fn visible(
+    server: &Server,
+    administrator: &Administrator,
+    id: DeploymentId,
+) -> Result<DeploymentStatus, Refusal> {
     let status = server.statuses.get(id).await?;
     narrow(server, administrator.scope(), status).ok_or_else(|| unknown_deployment(id))
 }

@@ -4,6 +4,7 @@ use super::{
     EmptyResult, JsonResult, ServerState,
     administrator::Administrator,
     extract::{JsonBody, PathParams, QueryParams},
+    machine_pages::{self, MachineSort},
     routes::{Routes, Rule, Scoping},
     versions::{self, version_of},
 };
@@ -11,7 +12,7 @@ use crate::{access::scope::Scope, refusal::Refusal, server::Server, store::Machi
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use banyan_proto::{
@@ -19,8 +20,8 @@ use banyan_proto::{
     access::Permission,
     admin::{Machine, Selection},
     assignments::{
-        AssignMachines, AssignedMachines, DeleteAssigned, EditMachines, EditedMachines, Group, RenameMachine,
-        RenamedMachine, Tag, UNKNOWN_MACHINES,
+        AssignMachines, AssignedMachines, DeleteAssigned, EditMachines, EditedMachines, Group, NEXT_CURSOR,
+        RenameMachine, RenamedMachine, Tag, UNKNOWN_MACHINES,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,13 @@ struct MachineList {
     /// Whether to list the machines for which the filter has no answer, instead of those that it selects.
     #[serde(default)]
     unknown: bool,
+    /// What the list is sorted by.
+    #[serde(default)]
+    sort: MachineSort,
+    /// At most this many machines, 1 to 1000; all by default.
+    limit: Option<usize>,
+    /// Where to continue: the header `next-cursor` of the page before, with the same `where` and `sort`.
+    cursor: Option<String>,
 }
 
 /// Lists machines.
@@ -65,7 +73,10 @@ struct MachineList {
         status = 200,
         description = "The machines.",
         body = Vec<Machine>,
-        headers(("unknown-machines" = u64, description = "For how many machines the filter has no answer.")),
+        headers(
+            ("unknown-machines" = u64, description = "For how many machines the filter has no answer."),
+            ("next-cursor" = String, description = "The cursor of the next page, if there is one."),
+        ),
     ))
 )]
 async fn machines(
@@ -74,23 +85,28 @@ async fn machines(
     QueryParams(list): QueryParams<MachineList>,
 ) -> Result<Response, Refusal> {
     let describe = |rows: Vec<MachineRow>| {
-        Json(rows.into_iter().map(|row| describe_machine(&server, row)).collect::<Vec<Machine>>())
+        let (rows, next) = machine_pages::page(rows, list.sort, list.cursor.as_deref(), list.limit)?;
+        let next =
+            next.and_then(|cursor| Some((HeaderName::from_static(NEXT_CURSOR), HeaderValue::try_from(cursor).ok()?)));
+        let headers: HeaderMap = next.into_iter().collect();
+        let machines: Vec<Machine> = rows.into_iter().map(|row| describe_machine(&server, row)).collect();
+        Ok::<_, Refusal>((headers, Json(machines)))
     };
     let visible = || server.registry.all_in(administrator.scope());
-    let Some(filter) = list.r#where else { return Ok(describe(visible()).into_response()) };
+    let Some(filter) = list.r#where else { return Ok(describe(visible())?.into_response()) };
     let filter = match server.selections.narrow(Selection::Filter(filter), administrator.scope()) {
         Ok(Selection::Filter(filter)) => filter,
         // Nothing is wrong with the filter: there are no machines that it could select.
         Err(refusal) if refusal.status == StatusCode::NOT_FOUND && visible().is_empty() => {
             let unknown = [(HeaderName::from_static(UNKNOWN_MACHINES), "0")];
-            return Ok((unknown, describe(vec![])).into_response());
+            return Ok((unknown, describe(vec![])?).into_response());
         }
         Ok(_) => return Err(Refusal::internal(&"a filter that became another selection")),
         Err(refusal) => return Err(refusal),
     };
     let found = server.selections.matching(&filter).await?;
     let unknown = [(HeaderName::from_static(UNKNOWN_MACHINES), found.unknown.len().to_string())];
-    Ok((unknown, describe(if list.unknown { found.unknown } else { found.machines })).into_response())
+    Ok((unknown, describe(if list.unknown { found.unknown } else { found.machines })?).into_response())
 }
 
 /// Returns what the version of a machine is made of.

@@ -78,6 +78,7 @@ fn state_name(state: DeploymentState) -> &'static str {
         DeploymentState::Halted => "halted",
         DeploymentState::Superseded => "superseded",
         DeploymentState::Finished => "finished",
+        DeploymentState::Cancelled => "cancelled",
     }
 }
 

@@ -9,6 +9,7 @@ mod events;
 mod extract;
 mod join_codes;
 mod long_work;
+mod machine_pages;
 mod machines;
 mod metrics;
 mod openapi;

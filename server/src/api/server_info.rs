@@ -69,7 +69,7 @@ fn capacity(server: &Server) -> Capacity {
     responses((status = 200, description = "The events.", body = Vec<SuspiciousEvent>))
 )]
 async fn suspicions(State(server): ServerState, administrator: Administrator) -> JsonResult<Vec<SuspiciousEvent>> {
-    let event = |Suspicion { at, machine, deployment, reason, detail }| SuspiciousEvent {
+    let event = |Suspicion { at, machine, order: _, deployment, reason, detail }| SuspiciousEvent {
         at,
         machine,
         deployment,

@@ -48,15 +48,20 @@ pub(crate) fn is_exclusion(reason: Reason) -> bool {
 
 /// Counts a machine where it is.
 pub(crate) fn count_in(totals: &mut Totals, progress: Option<&AddresseeRow>, is_online: bool) {
-    let counter = match progress {
-        None => &mut totals.excluded,
-        Some(row) => match (row.stage, row.reason) {
-            (Stage::Installed, _) => &mut totals.done,
-            (Stage::Failed, Some(reason)) if is_exclusion(reason) => &mut totals.excluded,
-            (Stage::Failed, _) => &mut totals.failed,
-            _ if is_online => &mut totals.open,
-            _ => &mut totals.unreachable,
-        },
+    match progress {
+        None => totals.excluded += 1,
+        Some(row) => count_at(totals, row.stage, row.reason, is_online),
+    }
+}
+
+/// Counts a machine that has an order.
+pub(crate) fn count_at(totals: &mut Totals, stage: Stage, reason: Option<Reason>, is_online: bool) {
+    let counter = match (stage, reason) {
+        (Stage::Installed, _) => &mut totals.done,
+        (Stage::Failed, Some(reason)) if is_exclusion(reason) => &mut totals.excluded,
+        (Stage::Failed, _) => &mut totals.failed,
+        _ if is_online => &mut totals.open,
+        _ => &mut totals.unreachable,
     };
     *counter += 1;
 }

@@ -2,8 +2,7 @@
 //! token. Created at the first start and stored in files of mode 600.
 
 use crate::private_files;
-use banyan_proto::{KeyRing, SigningKey, signed::BadSigningKey, text};
-use data_encoding::HEXLOWER;
+use banyan_proto::{KeyRing, SigningKey, access::AccessToken, signed::BadSigningKey, text};
 use std::{io, path::Path};
 use zeroize::Zeroizing;
 
@@ -50,7 +49,7 @@ impl Secrets {
             SigningKey::from_pkcs8(&Zeroizing::new(read_or_create("orders.pk8", || SigningKey::generate().1)?))?;
         let master = Zeroizing::new(read_or_create("master.key", random32)?);
         let master = <[u8; 32]>::try_from(master.as_slice()).map_err(|_| SecretsError::Damaged("master.key"))?;
-        let token = read_or_create("admin.token", || HEXLOWER.encode(&random32()).into_bytes())?;
+        let token = read_or_create("admin.token", || AccessToken::random().secret().expose().as_bytes().to_vec())?;
         let admin_token = String::from_utf8(token).map_err(|_| SecretsError::Damaged("admin.token"))?;
         Ok(Self { orders, master: Zeroizing::new(master), admin_token: Zeroizing::new(admin_token) })
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use async_trait::async_trait;
 use banyan_proto::{
-    MachineId, DeploymentId, UnixSeconds,
+    DeploymentId, MachineId, UnixSeconds,
     server_events::{EventKind, ServerEvent},
     text,
     webhooks::{DELIVERIES, Delivery, DeliveryResult, DeliveryState},

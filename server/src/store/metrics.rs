@@ -27,17 +27,23 @@ impl MetricsStore for Sqlite {
     async fn fleet_counts(&self) -> StoreResult<FleetCounts> {
         let mut reader = self.reader().await?;
         let mut counts = FleetCounts::default();
-        let rows = query("SELECT state, COUNT(*) AS n, SUM(server_sent) AS sent FROM deployments GROUP BY state")
-            .fetch_all(&mut *reader)
-            .await?;
+        let rows = query(
+            "SELECT deployments.state AS state, COUNT(DISTINCT deployments.id) AS n, \
+             COALESCE(SUM(server_sent), 0) AS sent FROM deployments \
+             LEFT JOIN orders ON orders.deployment = deployments.id GROUP BY deployments.state",
+        )
+        .fetch_all(&mut *reader)
+        .await?;
         for row in &rows {
             let columns = Columns(row);
             counts.deployments.push((columns.enum_value::<DeploymentState>("state")?, columns.number("n")?));
             counts.server_sent += columns.number("sent")?;
         }
         let rows = query(
-            "SELECT stage, reason, COUNT(*) AS n FROM addressees JOIN deployments ON deployments.id = \
-             addressees.deployment WHERE state IN ('running', 'halted') GROUP BY stage, reason",
+            "SELECT stage, addressees.reason AS reason, COUNT(*) AS n FROM targets \
+             JOIN deployments ON deployments.id = targets.deployment \
+             JOIN addressees ON addressees.order_id = targets.order_id AND addressees.machine = targets.machine \
+             WHERE deployments.state IN ('running', 'halted') GROUP BY stage, addressees.reason",
         )
         .fetch_all(&mut *reader)
         .await?;

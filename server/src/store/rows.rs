@@ -3,7 +3,7 @@
 use super::known_reach::KnownReach;
 use banyan_proto::{
     Address, AddressRange, AddresseeList, DeploymentId, Digest, KnownRates, MachineId, Order, OrderId, Reason, Receipt,
-    Signed, Site, UnixSeconds,
+    ServerCopies, Signed, Site, UnixSeconds,
     admin::{Deploy, DeploymentState, Halt, Stage},
     api::{ByteSource, Report},
     assignments::PROTECTED_TAG,

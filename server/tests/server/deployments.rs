@@ -7,7 +7,8 @@ use crate::{
 use banyan_proto::{
     Address, DeploymentId, Digest, Reach, Reason, ServerCopies,
     admin::{
-        Deploy, Deployed, DeploymentState, DeploymentStatus, Publish, Release, Retried, Selection, Stage, Upload, UploadState,
+        Deploy, Deployed, DeploymentState, DeploymentStatus, Publish, Release, Retried, Selection, Stage, Upload,
+        UploadState,
     },
     api::{CheckInReply, Event},
     frame::Frame,

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) ended: tokio::task::JoinHandle<()>,
     /// How long requests prefer to wait for an answer (seconds).
     pub(crate) waits: Option<u32>,
+    /// Further headers of each request.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 /// A refused request, as a client sees it.
@@ -61,7 +63,7 @@ impl Session {
         let (send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         let ended = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { send, exporter, token: None, waits: None, ended })
+        Ok(Self { send, exporter, token: None, waits: None, headers: vec![], ended })
     }
     pub(crate) async fn raw(
         &mut self,
@@ -85,6 +87,9 @@ impl Session {
         }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         self.send.ready().await?;
         timeout(PATIENCE, self.send.send_request(request.body(Full::from(body)).unwrap()))

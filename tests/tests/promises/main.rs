@@ -3,6 +3,7 @@
 mod access_is_checked;
 mod administrator_policy_is_enforced;
 mod agent_answers_on_local_socket;
+mod audit_log_is_checked;
 mod background_transfers_are_marked;
 mod broken_release_is_rolled_back;
 mod catalogue_installs;

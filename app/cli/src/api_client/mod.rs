@@ -39,7 +39,7 @@ use banyan_wire::{
 use reqwest::{
     Method, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -285,9 +285,9 @@ impl ApiClient {
     pub(crate) async fn policies(&self) -> Result<Vec<GroupPolicy>, ApiClientError> {
         self.get("policies").await
     }
-    /// Sets or removes a policy.
-    pub(crate) async fn set_policy(&self, policy: &SetPolicy) -> Result<(), ApiClientError> {
-        self.post("policies", policy).await.map(discard)
+    /// Sets or removes a policy. With a version, only if that is the one in force.
+    pub(crate) async fn set_policy(&self, policy: &SetPolicy, version: Option<&str>) -> Result<(), ApiClientError> {
+        self.post_if_match("policies", policy, version).await.map(discard)
     }
     /// Lists the sites.
     pub(crate) async fn sites(&self) -> Result<Vec<SiteStatus>, ApiClientError> {
@@ -379,9 +379,21 @@ impl ApiClient {
         path: &str,
         body: &(impl Format + Serialize),
     ) -> Result<T, ApiClientError> {
+        self.post_if_match(path, body, None).await
+    }
+    /// Sends a request that the server carries out only if what it changes still has this version.
+    async fn post_if_match<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Format + Serialize),
+        version: Option<&str>,
+    ) -> Result<T, ApiClientError> {
         let body: Arc<[u8]> = format::write(body).into_bytes().into();
-        let key = new_key();
-        let send = || self.post_body(path, &body, &key);
+        let mut headers = HeaderMap::from_iter([(HeaderName::from_static(IDEMPOTENCY_KEY), new_key())]);
+        if let Some(version) = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok()) {
+            headers.insert(IF_MATCH, version);
+        }
+        let send = || self.post_body(path, &body, &headers);
         self.read(self.wait_for_work(self.send_once(send).await?, send).await?).await
     }
     /// Sends a request whose answer has a secret. The server does not keep it, so the request is not sent again.
@@ -391,8 +403,8 @@ impl ApiClient {
         body: &(impl Format + Serialize),
     ) -> Result<T, ApiClientError> {
         let body: Arc<[u8]> = format::write(body).into_bytes().into();
-        let key = new_key();
-        let send = || self.post_body(path, &body, &key);
+        let headers = HeaderMap::new();
+        let send = || self.post_body(path, &body, &headers);
         self.read(self.wait_for_work(send().await?, send).await?).await
     }
     /// Sends a request with an idempotency key. Sends it again if the connection was lost before the answer: the server
@@ -410,11 +422,16 @@ impl ApiClient {
             answer => answer,
         }
     }
-    async fn post_body(&self, path: &str, body: &Arc<[u8]>, key: &str) -> Result<reqwest::Response, ApiClientError> {
+    async fn post_body(
+        &self,
+        path: &str,
+        body: &Arc<[u8]>,
+        headers: &HeaderMap,
+    ) -> Result<reqwest::Response, ApiClientError> {
         let size = body.len() as u64;
         let send = async || {
             let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
-            let request = request.header(IDEMPOTENCY_KEY, key);
+            let request = request.headers(headers.clone());
             let request = request.header(CONTENT_LENGTH, size);
             self.send_body(request, std::io::Cursor::new(Arc::clone(body)), |_| {}).await
         };
@@ -423,7 +440,7 @@ impl ApiClient {
     /// Sends a request that consists of its path alone.
     async fn post_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
         let key = new_key();
-        let request = || self.request(Method::POST, path).header(IDEMPOTENCY_KEY, &key);
+        let request = || self.request(Method::POST, path).header(IDEMPOTENCY_KEY, key.clone());
         let send = || self.try_addresses(async || self.send(request()).await);
         self.read(self.wait_for_work(self.send_once(send).await?, send).await?).await
     }
@@ -571,8 +588,8 @@ impl Resolve for ServerResolver {
 }
 
 /// Returns a new idempotency key.
-fn new_key() -> String {
-    MachineId::random().to_string()
+fn new_key() -> HeaderValue {
+    HeaderValue::try_from(MachineId::random().to_string()).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
 /// Encodes a text for the part of an address behind the question mark.

@@ -24,8 +24,11 @@ pub(super) fn parse_names(given: &[String]) -> Result<Vec<String>, &'static str>
     Ok(if names.iter().eq([&NONE]) { Vec::new() } else { names.into_iter().map(str::to_owned).collect() })
 }
 
-/// Fetches the policy that currently applies.
-pub(super) async fn current_policy(group: Option<&str>, profile: &ProfileArg) -> Result<Policy, Failure> {
+/// Fetches the policy that currently applies, and the version of what is set for the group.
+pub(super) async fn current_policy(
+    group: Option<&str>,
+    profile: &ProfileArg,
+) -> Result<(Policy, Option<String>), Failure> {
     let action = || format!("read the policy for {}, to change a part of it", scope_name(group));
     let policies = connect(profile, action)?.policies().await.with_context(action)?;
     let found = policies.iter().find(|one| one.group.as_deref() == group);
@@ -36,7 +39,8 @@ pub(super) async fn current_policy(group: Option<&str>, profile: &ProfileArg) ->
         ));
     }
     let all = || policies.iter().find(|one| one.group.is_none());
-    Ok(found.or_else(all).map(|one| one.policy.clone()).unwrap_or_default())
+    let version = found.and_then(|one| one.version.clone());
+    Ok((found.or_else(all).map(|one| one.policy.clone()).unwrap_or_default(), version))
 }
 
 /// Warns about names of which nothing has been published, because they may be typing errors.

@@ -113,7 +113,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     match &args.command {
         Command::Show(args) => show(args, profile).await,
         Command::Set(args) => set(args, profile).await,
-        Command::Reset(args) => send_policy(args.group.as_deref(), None, None, profile).await,
+        Command::Reset(args) => send_policy(args.group.as_deref(), None, None, None, profile).await,
     }
 }
 
@@ -123,8 +123,9 @@ fn scope_name(group: Option<&str>) -> String {
 
 async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     let group = args.group.as_deref();
-    let mut policy = match &args.file {
-        Some(file) => policy_file::read_policy(file)?,
+    // A part of the policy is changed: what somebody else changes meanwhile must not be lost.
+    let (mut policy, version) = match &args.file {
+        Some(file) => (policy_file::read_policy(file)?, None),
         None => catalogue::current_policy(group, profile).await?,
     };
     if let Some(names) = &args.catalogue {
@@ -134,7 +135,7 @@ async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
         })?;
         catalogue::warn_of_unpublished(&policy, profile).await?;
     }
-    send_policy(group, Some(policy), args.rank, profile).await
+    send_policy(group, Some(policy), args.rank, version.as_deref(), profile).await
 }
 
 async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
@@ -204,13 +205,14 @@ async fn send_policy(
     group: Option<&str>,
     policy: Option<Policy>,
     rank: Option<i32>,
+    version: Option<&str>,
     profile: &ProfileArg,
 ) -> Result<Exit, Failure> {
     let verb = if policy.is_some() { "set" } else { "reset" };
     let action = || format!("{verb} the policy for {}", scope_name(group));
     let asked = SetPolicy { group: group.map(str::to_owned), policy, rank };
     let client = connect(profile, action)?;
-    client.set_policy(&asked).await.with_context(action)?;
+    client.set_policy(&asked, version).await.with_context(action)?;
     print_note(&format!(
         "the policy for {} was {verb}; connected machines follow it at once, the others when they next check in",
         scope_name(group)
