@@ -68,6 +68,17 @@ fn combine_with_check(checked: MeasuredRate, new: MeasuredRate) -> MeasuredRate 
     }
 }
 
+/// Returns what a machine has measured of its uplink, without a limit that its receivers explain: it sent about as much as
+/// they can receive, so they may have been the limit. `receivers`: what is known of each one's downlink, and the share of
+/// it that the machine is to fill.
+#[must_use]
+pub fn without_limit_of_receivers(up: MeasuredRate, receivers: &[(Option<MeasuredRate>, f64)]) -> MeasuredRate {
+    let most = |(down, share): &(Option<MeasuredRate>, f64)| Some(down.as_ref()?.at_most? as f64 * share);
+    let sum: Option<f64> = receivers.iter().map(most).sum();
+    let may_be_limit = |limit: &u64| sum.is_none_or(|sum| sum <= 0.0 || *limit as f64 * CHECK_ERROR < sum);
+    MeasuredRate { at_most: up.at_most.filter(may_be_limit), ..up }
+}
+
 /// Returns what is known of one direction, unless it is too old.
 #[must_use]
 pub fn current(known: Option<KnownRate>, now: UnixSeconds) -> Option<MeasuredRate> {
@@ -130,6 +141,18 @@ mod tests {
         let measured = LinkRates { down: Some(rate(3, None)), up: None };
         combine(&mut both, &measured, UnixSeconds(91 * DAY));
         assert_eq!(both.down.map(|down| down.rate), Some(rate(3, None)));
+    }
+
+    #[test]
+    fn a_limit_that_slow_receivers_explain_is_not_the_senders() {
+        let up = rate(31, Some(31));
+        let (slow, fast) = (Some(rate(24, Some(24))), Some(rate(190, Some(190))));
+        let limit = |receivers: &[(Option<MeasuredRate>, f64)]| without_limit_of_receivers(up, receivers).at_most;
+        assert_eq!(limit(&[(slow, 0.5), (slow, 0.5)]), None, "each receives half from here");
+        assert_eq!(limit(&[(slow, 0.5), (fast, 0.5)]), Some(31), "one could receive more");
+        assert_eq!(limit(&[(slow, 0.5), (None, 0.5)]), Some(31));
+        assert_eq!(limit(&[]), Some(31));
+        assert_eq!(without_limit_of_receivers(up, &[(slow, 1.0)]).at_least, 31);
     }
 
     #[test]

@@ -37,6 +37,10 @@ impl OrderFlows {
         self.advised = Some(Instant::now());
         self.advisor.as_mut()
     }
+    /// Returns who receives from a machine, and the share of each one's content that comes from there.
+    pub(crate) fn receivers_of(&self, machine: MachineId) -> Vec<(MachineId, f64)> {
+        self.advisor.as_ref().map(|advisor| advisor.receivers_of(machine)).unwrap_or_default()
+    }
     /// Keeps a change for its machine, and wakes the machine's request.
     pub(crate) fn add(&mut self, machine: MachineId, change: SourceChange) {
         let changes = self.changes.entry(machine).or_default();

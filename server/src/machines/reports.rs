@@ -12,10 +12,11 @@ use crate::{
 };
 use axum::http::StatusCode;
 use banyan_proto::{
-    MachineId, OrderId, Reason, UnixSeconds,
+    LinkRates, MachineId, MeasuredRate, OrderId, Reason, UnixSeconds,
     admin::Stage,
     api::{Event, Report},
 };
+use banyan_swarm::known_rates;
 use std::sync::Arc;
 use tracing::{error, info};
 
@@ -104,11 +105,23 @@ impl Reports {
         for ArrivedReport { report, .. } in arrived {
             if let Event::Verified { rates, .. } = &report.event
                 && !rates.is_empty()
-                && let Some(row) = self.registry.record_rates(machine, rates, UnixSeconds::now())
             {
-                self.row_writer.add(row);
+                let rates = LinkRates { up: rates.up.map(|up| self.own_limit(machine, report.order, up)), ..*rates };
+                if let Some(row) = self.registry.record_rates(machine, &rates, UnixSeconds::now()) {
+                    self.row_writer.add(row);
+                }
             }
         }
+    }
+
+    /// Returns what a machine has measured of its uplink, without a limit that may be that of its receivers.
+    fn own_limit(&self, machine: MachineId, order: Option<OrderId>, up: MeasuredRate) -> MeasuredRate {
+        let Some(open) = order.and_then(|id| self.active_orders.get(id)) else { return up };
+        let now = UnixSeconds::now();
+        let down = |id| self.registry.get(id).and_then(|row| known_rates::current(row.rates.down, now));
+        let receivers: Vec<_> =
+            open.flows().receivers_of(machine).into_iter().map(|(id, share)| (down(id), share)).collect();
+        known_rates::without_limit_of_receivers(up, &receivers)
     }
 
     /// Remembers that others could dial this machine. Offers that it fetched itself are not reported as offered.

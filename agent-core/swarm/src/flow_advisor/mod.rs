@@ -117,6 +117,16 @@ impl FlowAdvisor {
         };
         self.flows.record_reading(now, id, source, reading);
     }
+    /// Returns who receives from a machine, or did until it was complete, and the share of each one's content that comes
+    /// from there.
+    pub fn receivers_of(&self, machine: MachineId) -> Vec<(MachineId, f64)> {
+        let Some(source) = self.flows.place(machine) else { return Vec::new() };
+        let share = |node: &flows::Node| {
+            let from = node.flows.iter().filter(|flow| flow.source == source).count();
+            (from > 0).then(|| (node.id, from as f64 / node.flows.len() as f64))
+        };
+        self.flows.nodes.iter().skip(1).filter_map(share).collect()
+    }
     /// Returns the machines of the order, without the server.
     pub fn machines(&self) -> impl Iterator<Item = MachineId> + '_ {
         self.flows.nodes.iter().skip(1).map(|node| node.id)

@@ -13,7 +13,7 @@ const MOST: u64 = 16;
 const LEAST: u64 = 32;
 /// Rates that transfers have shown differ by up to this factor between equal links: it depends on what else a link
 /// carried.
-const SPREAD: f64 = 1.2;
+const SPREAD: f64 = 1.1;
 
 /// Returns the median; `None` if there is no value.
 fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
