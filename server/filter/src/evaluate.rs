@@ -137,10 +137,18 @@ impl Filter {
     /// Returns whether it compares the machines' tags with this one, without `*`.
     #[must_use]
     pub fn names_tag(&self, tag: &str) -> bool {
+        self.names(&Fact::Tag, tag)
+    }
+    /// Returns whether it compares the machines' groups with this one, without `*`.
+    #[must_use]
+    pub fn names_group(&self, group: &str) -> bool {
+        self.names(&Fact::Group, group)
+    }
+    fn names(&self, fact: &Fact, name: &str) -> bool {
         let mut is_named = false;
         self.0.visit(&mut |field, values| {
-            let is_tag = matches!(field, Field::Plain(PlainField { fact: Fact::Tag, .. }));
-            is_named |= is_tag && values.contains(&Value::Text(tag.to_lowercase()));
+            let is_field = matches!(field, Field::Plain(PlainField { fact: found, .. }) if found == fact);
+            is_named |= is_field && values.contains(&Value::Text(name.to_lowercase()));
         });
         is_named
     }

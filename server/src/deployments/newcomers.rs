@@ -11,14 +11,14 @@ use crate::{
     refusal::Refusal,
     store::{DeploymentRow, NewOrder, TargetRow},
 };
-use banyan_proto::{MachineId, Reason, UnixSeconds};
+use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// How often selections are looked at without a known change: facts of machines change with time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -35,17 +35,19 @@ pub(crate) struct Newcomers {
 impl Newcomers {
     /// Looks for newcomers until the server stops.
     pub(crate) async fn keep_looking(self: Arc<Self>) {
-        let look = async || {
+        let mut failing = HashSet::new();
+        let mut look = async || {
             drop(tokio::time::timeout(LOOK_EVERY, self.deployments.registry.changed()).await);
             tokio::time::sleep(GATHER).await;
-            if let Err(refusal) = self.look().await {
+            if let Err(refusal) = self.look(&mut failing).await {
                 error!("failed to look for machines that join deployments: {refusal}");
             }
         };
         while self.stop.run_until_cancelled(look()).await.is_some() {}
     }
 
-    async fn look(&self) -> Result<(), Refusal> {
+    /// Logs once for each deployment that its selection cannot be evaluated.
+    async fn look(&self, failing: &mut HashSet<DeploymentId>) -> Result<(), Refusal> {
         let store = &self.deployments.store;
         let mut known = HashMap::<String, HashSet<MachineId>>::new();
         // Newest first: what a newer deployment has taken, older ones of the package do not get.
@@ -55,11 +57,14 @@ impl Newcomers {
             }
             let taken = known.entry(deployment.package.clone()).or_default();
             match self.deployments.add_newcomers(&deployment, taken).await {
-                Ok(()) => {}
-                // Its groups or sites no longer exist, for example. Others go on.
-                Err(refusal) => {
-                    error!(deployment = %deployment.id, "failed to look for machines that join the deployment: {refusal}");
+                Ok(()) => {
+                    failing.remove(&deployment.id);
                 }
+                // A group or site that its filter names no longer exists, for example. Others go on.
+                Err(refusal) if failing.insert(deployment.id) => {
+                    warn!(deployment = %deployment.id, "failed to look for machines that join the deployment: {refusal}");
+                }
+                Err(_) => {}
             }
         }
         Ok(())

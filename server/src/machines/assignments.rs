@@ -11,11 +11,12 @@ use crate::{
     },
     identity::{enrolment::check_name, registry::Registry},
     refusal::Refusal,
-    store::{Assigned, MachineRow, NewAssignment, Store, is_same_name},
+    store::{Assigned, DeploymentRow, MachineRow, NewAssignment, Store, is_same_name},
 };
+use banyan_filter::Filter;
 use banyan_proto::{
     MachineId, Reason, UnixSeconds,
-    admin::OpenToken,
+    admin::{OpenToken, Selection},
     assignments::{
         AssignMachines, AssignedMachines, Assignment, AssignmentError, DeleteAssigned, EditMachines, EditedMachines,
         Group, RenameMachine, RenamedMachine, Tag,
@@ -172,7 +173,7 @@ impl Assignments {
         machines.into_iter().map(|(name, machines)| Tag { name, machines }).collect()
     }
 
-    /// Takes a group from all machines, unless its policy or a join code uses it.
+    /// Takes a group from all machines, unless its policy, a join code or a deployment uses it.
     pub(crate) async fn delete_group(&self, request: &DeleteAssigned) -> Result<(), Refusal> {
         let _changing = self.policies.lock().await;
         let name = &request.name;
@@ -186,13 +187,40 @@ impl Assignments {
             let id = id.get(..8).unwrap_or_default();
             format!("machines join it with the join code {id} (`banyan tokens revoke {id}` revokes it)")
         }));
+        let selects_it = |to: &Selection| match to {
+            Selection::Group(group) => is_same_name(group, name),
+            Selection::Filter(text) => parsed(text).is_some_and(|filter| filter.names_group(name)),
+            Selection::All | Selection::Machines(_) => false,
+        };
+        uses.extend(self.deployments_with(selects_it).await?);
         self.delete("group", request, uses, |assigned| &mut assigned.groups).await
     }
 
-    /// Takes a tag from all machines.
+    /// Names the deployments that machines can join because of what they select. If a part of the selection went, it
+    /// could select other machines.
+    async fn deployments_with(&self, selects_it: impl Fn(&Selection) -> bool) -> Result<Vec<String>, Refusal> {
+        let now = UnixSeconds::now();
+        let live = self.store.live_deployments().await?;
+        let using = live.iter().filter(|row| row.takes_newcomers(now) && selects_it(&row.request.to));
+        let describe = |row: &DeploymentRow| {
+            let id = row.id.short();
+            format!(
+                "machines of it join the deployment {id} of {} {} (`banyan cancel {id}` closes it)",
+                row.package, row.version
+            )
+        };
+        Ok(using.map(describe).collect())
+    }
+
+    /// Takes a tag from all machines, unless machines join a deployment because of it.
     pub(crate) async fn delete_tag(&self, request: &DeleteAssigned) -> Result<(), Refusal> {
         let _changing = self.policies.lock().await;
-        self.delete("tag", request, vec![], |assigned| &mut assigned.tags).await
+        let selects_it = |to: &Selection| match to {
+            Selection::Filter(text) => parsed(text).is_some_and(|filter| filter.names_tag(&request.name)),
+            Selection::Group(_) | Selection::All | Selection::Machines(_) => false,
+        };
+        let uses = self.deployments_with(selects_it).await?;
+        self.delete("tag", request, uses, |assigned| &mut assigned.tags).await
     }
 
     async fn delete(
@@ -329,6 +357,11 @@ impl Assignments {
         }
         counts
     }
+}
+
+/// Parses the filter of a deployment. Groups and sites that it names may be gone.
+fn parsed(text: &str) -> Option<Filter> {
+    Filter::parse(text, &|_: &str, _: &str| Ok(())).ok()
 }
 
 fn check_number(assigned: &Assigned) -> Result<(), String> {

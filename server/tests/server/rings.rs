@@ -13,6 +13,7 @@ use banyan_proto::{
         RingVerdict, Selection, Stage, Totals,
     },
     api::Event,
+    assignments::DeleteAssigned,
     order::{Spread, Window},
     rollout::{Gates, Rollout},
 };
@@ -259,6 +260,27 @@ async fn machines_that_are_selected_later_join_in_the_last_ring_unless_the_membe
     world.agent("latest").await;
     world.wait_for(newer, |status| status.addressees.len() == 5).await;
     assert_eq!(world.status(live.first_order()).await.addressees.len(), 4);
+}
+
+#[tokio::test]
+async fn a_group_or_tag_by_which_machines_join_a_deployment_is_not_deleted() {
+    let mut world = World::new().await;
+    world.agent("a").await;
+    world.publish("hello", 1, &[("any", CONTENT)]).await;
+    world.publish("other", 2, &[("any", CONTENT)]).await;
+    let by_group = world.deploy("hello", Selection::Group("office".into()), 1).await;
+    let by_filter = world.deploy("other", Selection::Filter("group = OFFICE and not tag:exam".into()), 1).await;
+    let delete = async |kind: &str, name: &str, expect| {
+        let request = DeleteAssigned { name: name.into(), expect };
+        world.admin().await.post::<()>(&format!("/api/v1/{kind}/delete"), &request).await
+    };
+    let refused = delete("groups", "Office", 1).await.unwrap_err().1.detail;
+    assert!([by_group, by_filter].iter().all(|id| refused.contains(&id.short())), "{refused}");
+    assert_refused(delete("tags", "EXAM", 0).await, StatusCode::CONFLICT, Reason::BadRequest);
+    for order in [by_group, by_filter] {
+        world.control(DeploymentId::of_first_order(order), "cancel").await.unwrap();
+    }
+    delete("groups", "office", 1).await.unwrap();
 }
 
 #[tokio::test]
