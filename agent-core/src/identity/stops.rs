@@ -61,7 +61,7 @@ impl Stops {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub(super) fn open(database: Arc<Database>, server: MachineId, keys: KeyRing) -> Result<Self, DatabaseError> {
+    pub fn open(database: Arc<Database>, server: MachineId, keys: KeyRing) -> Result<Self, DatabaseError> {
         let verified = |signed: Signed<StopList>| Some(CurrentStops::new(&signed.verify(&keys).ok()?, signed));
         let current = Mutex::new(database.load_stops()?.and_then(verified));
         Ok(Self { server, keys, database, current })

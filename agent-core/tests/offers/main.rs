@@ -19,7 +19,7 @@ mod valid_offer;
 
 use agent_core::{
     database::Database,
-    identity::{Identity, epoch::Epoch, server_addresses::ServerAddresses},
+    identity::{Identity, epoch::Epoch, server_addresses::ServerAddresses, stops::Stops},
     pipeline::{
         active_orders::ActiveOrders,
         offer::{AcceptedOffer, OfferError, OfferStage},
@@ -77,6 +77,7 @@ impl Stage {
             server_addresses: Arc::new(ServerAddresses::fixed(&["127.0.0.1:1".parse().unwrap()])),
             keys: KeyRing(vec![server_key.public()]),
             epoch: Epoch::open(Arc::clone(&database), 3).unwrap(),
+            stops: Stops::open(Arc::clone(&database), machines[0], KeyRing(vec![server_key.public()])).unwrap(),
         });
         let stage = OfferStage {
             orders: Arc::new(ActiveOrders::new(Arc::clone(&identity))),

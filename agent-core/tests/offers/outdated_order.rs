@@ -55,6 +55,8 @@ fn the_epoch_of_an_order_is_learnt_and_survives_a_restart() {
         server_addresses: before_restart.server_addresses.clone(),
         keys: before_restart.keys.clone(),
         epoch,
+        stops: Stops::open(Arc::clone(&stage.stage.database), before_restart.server, before_restart.keys.clone())
+            .unwrap(),
     });
     let stage = Stage { stage: OfferStage { identity, ..stage.stage }, ..stage };
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));

@@ -12,13 +12,17 @@ use crate::{access::tokens::Identity, refusal::Refusal, server::Server, store};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    http::HeaderValue,
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use banyan_proto::{Reason, access::Permission, audit::AuditResult, limits};
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::UtoipaMethodRouter;
+
+/// The header of an answer with the time when the caller's token expires (seconds since 1970).
+const ACCESS_EXPIRES: &str = "access-expires";
 
 /// What a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,12 +178,22 @@ async fn authorise(State(gate): State<Gate>, request: Request, next: Next) -> Re
     response
 }
 
-async fn check(gate: &Gate, mut request: Request, next: Next) -> Response {
+async fn check(gate: &Gate, request: Request, next: Next) -> Response {
     let found = authenticate(&gate.server, request.headers(), request.extensions());
     let (identity, from) = match found.await {
         Ok(found) => found,
         Err(refusal) => return refusal.into_response(),
     };
+    let expires = identity.access.expires;
+    let mut response = run(gate, identity, from, request, next).await;
+    if let Some(expires) = expires {
+        response.headers_mut().insert(ACCESS_EXPIRES, HeaderValue::from(expires.0));
+    }
+    response
+}
+
+/// Checks the rule and runs the handler.
+async fn run(gate: &Gate, identity: Arc<Identity>, from: IpAddr, mut request: Request, next: Next) -> Response {
     let checked = gate.rule.check(&identity);
     let administrator = Administrator::new(identity, from);
     if let Err(refusal) = checked {

@@ -38,7 +38,10 @@ struct Route {
 
 /// Who asks for something.
 enum Caller<'a> {
+    /// Somebody who announces an administrator and has no token.
     Nobody,
+    /// Somebody who announces nothing.
+    Stranger,
     Machine(&'a Credentials),
     Token(&'a str),
 }
@@ -63,6 +66,7 @@ impl Api {
             Caller::Machine(credentials) => {
                 credentials.connector(None, &[ALPN_HTTP]).expect("the machine's credentials can be used")
             }
+            Caller::Stranger => Arc::new(pinned_client(self.profile.ca, &[ALPN_HTTP]).expect("the CA can be used")),
             Caller::Nobody | Caller::Token(_) => {
                 Arc::new(pinned_client(self.profile.ca, &[ALPN_ADMINISTRATOR, ALPN_HTTP]).expect("the CA can be used"))
             }
@@ -71,7 +75,7 @@ impl Api {
         let session = self.runtime.block_on(ApiSession::open(self.server, source, tls)).expect("the server listens");
         match caller {
             Caller::Token(token) => session.with_token(token),
-            Caller::Nobody | Caller::Machine(_) => session,
+            Caller::Nobody | Caller::Stranger | Caller::Machine(_) => session,
         }
     }
     fn ask(&self, session: &mut ApiSession, (method, path): (&str, &str), body: &str) -> (u16, Vec<u8>) {
@@ -152,7 +156,7 @@ fn machine(network: &TestNetwork, api: &Api) -> Credentials {
         addresses: vec![],
         software: "test".into(),
     };
-    let answer = api.ask(&mut api.open(&Caller::Nobody), ("POST", "/v1/enrol"), &format::write(&request));
+    let answer = api.ask(&mut api.open(&Caller::Stranger), ("POST", "/v1/enrol"), &format::write(&request));
     read_answer(answer, &key).expect("it is enrolled").1
 }
 
@@ -197,7 +201,7 @@ fn every_route_is_closed_to_those_who_may_not_use_it() {
     for route in &routes {
         let request = (route.method.as_str(), route.path.as_str());
         let body = if route.method == "POST" { "{}" } else { "" };
-        for caller in [Caller::Nobody, Caller::Machine(&machine), Caller::Token("banyan_pat_wrong")] {
+        for caller in [Caller::Nobody, Caller::Stranger, Caller::Machine(&machine), Caller::Token("banyan_pat_wrong")] {
             let (status, answer) = api.ask(&mut api.open(&caller), request, body);
             assert_eq!(status, 401, "{route:?}: {}", String::from_utf8_lossy(&answer));
         }

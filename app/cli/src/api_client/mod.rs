@@ -13,9 +13,9 @@ pub(crate) use audit_query::AuditQuery;
 pub(crate) use error::ApiClientError;
 pub(crate) use event_stream::EventStream;
 
-use crate::output::{print_note, sanitise};
+use crate::output::{format_remaining, print_note, sanitise};
 use banyan_proto::{
-    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, DeploymentId, Digest, Format, MachineId,
+    ALPN_ADMINISTRATOR, ALPN_HTTP, Address, DeploymentId, Digest, Format, MachineId, UnixSeconds,
     access::{Access, AccessCreated, NewAccess, OwnAccess},
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, MachinesLeft, NewToken,
@@ -46,7 +46,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -61,6 +61,10 @@ const SHORT_LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait without any sign of the server before a request fails: no data moves in either direction, and the
 /// server does not say that it is at work. Nothing limits a request as a whole.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The header with the time when the token expires (seconds since 1970).
+const ACCESS_EXPIRES: &str = "access-expires";
+/// How long before its end the user is told that the token expires (seconds): two weeks.
+const WARN_OF_EXPIRY: u64 = 14 * 24 * 3600;
 /// The header with the key of a request that is carried out once, however often it is sent.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The pause before a server that is unreachable or at work is asked again.
@@ -87,6 +91,8 @@ pub(crate) struct ApiClient {
     is_looked_up: OnceCell<()>,
     /// Is told what the server is doing while a request takes long.
     on_work: Box<OnWork>,
+    /// Whether the user was told that the token expires soon.
+    has_warned: AtomicBool,
 }
 
 /// An administrator's action on a running deployment.
@@ -129,7 +135,8 @@ impl ApiClient {
             .build()
             .map_err(|error| ApiClientError::from_transport(&error, profile))?;
         let (profile, is_looked_up) = (profile.clone(), OnceCell::new());
-        Ok(Self { http, profile, names, order, is_looked_up, on_work: Box::new(|_| {}) })
+        let has_warned = AtomicBool::new(false);
+        Ok(Self { http, profile, names, order, is_looked_up, on_work: Box::new(|_| {}), has_warned })
     }
     /// Sets who is told what the server is doing while a request takes long. `None`: it is done.
     pub(crate) fn with_work_display(self, on_work: impl Fn(Option<&Working>) + Send + Sync + 'static) -> Self {
@@ -490,12 +497,24 @@ impl ApiClient {
                 return Err(ApiClientError::from_transport(&error, &self.profile));
             }
         };
+        self.warn_of_expiry(response.headers());
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let body = self.body(response).await?;
         Err(error_of_response(status, &body))
+    }
+    /// Says once that the token expires soon.
+    fn warn_of_expiry(&self, headers: &HeaderMap) {
+        let expires = headers.get(ACCESS_EXPIRES).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let rest = expires.map(|at| at.saturating_sub(UnixSeconds::now().0)).filter(|rest| *rest < WARN_OF_EXPIRY);
+        if let Some(rest) = rest
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            let when = format_remaining(rest);
+            print_note(&format!("your access token expires {when}; ask an owner for a new one (`banyan access add`)"));
+        }
     }
     /// Parses the answer. An empty body is read as `null`, for requests without a result.
     async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> Result<T, ApiClientError> {

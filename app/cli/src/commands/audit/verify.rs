@@ -186,7 +186,8 @@ fn check_known(found: &[TreeHash], head: Option<&TreeHead>, old: &TreeHead, find
     let begins = usize::try_from(old.size).ok().and_then(|size| found.get(..size));
     match begins {
         None => findings.push(format!(
-            "the log had {} rows on {at}, and the file has {}: it is older, or rows were cut off",
+            "the log had {} rows on {at}, and the file has {}: it is older, or rows were cut off (to verify an old export, \
+             pass a head of its time with --head)",
             old.size,
             found.len()
         )),
