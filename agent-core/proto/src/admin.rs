@@ -444,6 +444,9 @@ pub struct Deployed {
     /// How many machines were selected. Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<SelectedMachines>,
+    /// How many machines each ring has; empty without rings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rings: Vec<u32>,
 }
 
 /// How many machines a deployment's selection selected, and how many it left out.

@@ -144,8 +144,10 @@ impl Deployments {
             orders = orders.len(), rings = ring_count, "deployment accepted"
         );
         drop(orders);
+        let in_ring = |ring: u32| u32::try_from(rings.values().filter(|of| **of == ring).count()).unwrap_or(u32::MAX);
+        let sizes = if ring_count > 1 { (0..ring_count).map(in_ring).collect() } else { vec![] };
         self.start(made, superseded);
-        Ok(Deployed { id, selected: Some(counts) })
+        Ok(Deployed { id, selected: Some(counts), rings: sizes })
     }
 
     /// Starts orders that are stored, and stops those in which nobody is left because of them.

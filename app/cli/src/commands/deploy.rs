@@ -257,6 +257,10 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let deployed = client.deploy(&request).await.with_context(action)?;
     let id = deployed.id;
     describe_left_out(deployed.selected.unwrap_or_default()).iter().for_each(|line| print_note(line));
+    if !deployed.rings.is_empty() {
+        let sizes: Vec<String> = deployed.rings.iter().map(ToString::to_string).collect();
+        print_note(&format!("machines in each ring: {}", sizes.join(", ")));
+    }
     let begun = |failure: Failure| failure.after_success("the deployment has begun", how_to_watch(id));
     if !args.wait {
         args.output.print(&deployed, |deployed| deployed.id.to_string()).map_err(begun)?;
