@@ -35,6 +35,8 @@ struct Inspection {
     state_requests: AtomicU64,
     /// How often a client asked whether work is done.
     polls: AtomicU64,
+    /// Whether the answer to the next request to deploy is lost.
+    loses_next: AtomicBool,
     connections: Mutex<JoinSet<()>>,
 }
 
@@ -59,6 +61,7 @@ impl InspectingProxy {
             resumed: Notify::new(),
             state_requests: AtomicU64::new(0),
             polls: AtomicU64::new(0),
+            loses_next: AtomicBool::new(false),
             connections: Mutex::default(),
         });
         let runtime = Runtime::new().expect("a runtime can be started");
@@ -122,6 +125,15 @@ impl InspectingProxy {
     pub fn state_requests(&self) -> u64 {
         self.inspection.state_requests.load(Ordering::SeqCst)
     }
+    /// Passes the next request to deploy on, and closes its connection instead of passing on the answer.
+    pub fn lose_next_answer(&self) {
+        self.inspection.loses_next.store(true, Ordering::SeqCst);
+    }
+    /// Returns whether an answer is still to be lost.
+    #[must_use]
+    pub fn will_lose_an_answer(&self) -> bool {
+        self.inspection.loses_next.load(Ordering::SeqCst)
+    }
     /// Closes all connections.
     pub fn close_connections(&self) {
         self.inspection.connections.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
@@ -147,10 +159,28 @@ async fn relay(
     let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
     let server = connector.connect(name, TcpStream::connect(server).await?).await?;
     let (from_client, mut to_client) = tokio::io::split(client);
-    let (mut from_server, to_server) = tokio::io::split(server);
+    let (from_server, to_server) = tokio::io::split(server);
+    let is_lost = AtomicBool::new(false);
     tokio::select! {
-        ended = forward_requests(from_client, to_server, inspection) => ended,
-        ended = tokio::io::copy(&mut from_server, &mut to_client) => ended.map(drop),
+        ended = forward_requests(from_client, to_server, inspection, &is_lost) => ended,
+        ended = forward_answers(from_server, &mut to_client, &is_lost) => ended,
+    }
+}
+
+/// Passes answers on, until one is to be lost.
+async fn forward_answers(
+    mut from: impl AsyncRead + Unpin,
+    to: &mut (impl AsyncWrite + Unpin),
+    is_lost: &AtomicBool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 || is_lost.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        to.write_all(&buffer[..read]).await?;
+        to.flush().await?;
     }
 }
 
@@ -158,6 +188,7 @@ async fn forward_requests(
     from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     inspection: &Inspection,
+    is_lost: &AtomicBool,
 ) -> io::Result<()> {
     let mut from = BufReader::new(from);
     loop {
@@ -181,6 +212,9 @@ async fn forward_requests(
         }
         if head.contains("/upload HTTP/1.1") {
             inspection.state_requests.fetch_add(1, Ordering::SeqCst);
+        }
+        if head.starts_with("POST /api/v1/deployments ") && inspection.loses_next.swap(false, Ordering::SeqCst) {
+            is_lost.store(true, Ordering::SeqCst);
         }
         to.write_all(head.as_bytes()).await?;
         forward_body(&mut from, &mut to, length, head.starts_with("PUT "), inspection).await?;

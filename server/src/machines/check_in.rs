@@ -1,6 +1,7 @@
 //! Check-in: the long poll that tells machines of orders, revocations, policies and what publishers changed.
 
 use crate::{
+    audit::AuditLog,
     deadline_clock::DeadlineClock,
     deployments::{active_orders::ActiveOrders, policies::GroupPolicies, stop_lists::StopLists},
     identity::{
@@ -53,6 +54,7 @@ pub(crate) struct CheckIns {
     pub(crate) link_checks: Arc<LinkChecks>,
     pub(crate) site_budgets: Arc<SiteBudgets>,
     pub(crate) stop_lists: Arc<StopLists>,
+    pub(crate) audit: Arc<AuditLog>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -173,7 +175,15 @@ impl CheckIns {
                 }
             }
             StartVerdict::Repeated => {}
-            StartVerdict::Cloned => self.revocation.quarantine(machine, Reason::Cloned).await?,
+            StartVerdict::Cloned => {
+                let is_new = self.registry.exclusion(machine).is_none();
+                self.revocation.quarantine(machine, Reason::Cloned).await?;
+                if is_new {
+                    let object = format!("machine:{} {machine}", self.registry.name(machine));
+                    let after = Some(Reason::Cloned.code().into());
+                    self.audit.record_system("clone-detection", "quarantine_machine", object, None, after).await;
+                }
+            }
         }
         self.dial_checks.start(machine);
         Ok(())

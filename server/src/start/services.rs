@@ -359,6 +359,7 @@ impl Services {
             link_checks: Arc::clone(&link_checks),
             site_budgets: Arc::clone(&site_budgets),
             stop_lists: Arc::clone(&stop_lists),
+            audit: Arc::clone(&audit),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };

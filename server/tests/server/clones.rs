@@ -9,6 +9,7 @@ use banyan_proto::{
         CheckIn, CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest,
         Reports,
     },
+    audit::AuditPage,
 };
 use banyan_wire::tls::SERVER_NAME;
 use hyper::StatusCode;
@@ -83,6 +84,10 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_readmitted() {
     run_clone(&agent).await;
     let quarantined = world.machines().await.into_iter().find(|machine| machine.id == agent.id).unwrap();
     assert_eq!((quarantined.out, quarantined.revoked), (Some(Reason::Cloned), false));
+    let path = "/api/v1/audit?actor=system:clone-detection";
+    let logged: AuditPage = world.admin().await.get(path).await.unwrap();
+    let actions: Vec<&str> = logged.entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["quarantine_machine"], "{logged:?}");
     let status = world.status(order).await;
     let row = status.addressees.iter().find(|row| row.id == agent.id).unwrap();
     assert_eq!(row.reason, Some(Reason::Cloned));

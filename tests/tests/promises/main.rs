@@ -26,6 +26,7 @@ mod kind_of_a_package_stays;
 mod late_machines_join;
 mod links_are_checked_first;
 mod local_user_rights;
+mod lost_answer;
 mod lost_enrolment_answer;
 mod lost_install_root;
 mod mixed_fleet;
