@@ -199,7 +199,8 @@ pub struct NewToken {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenCreated {
     /// The secret: 32 hexadecimal digits.
-    pub secret: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub secret: Secret,
 }
 
 /// An open join secret in the reply to `GET /api/v1/tokens`: one that machines can still enrol with. The secret itself is

@@ -52,7 +52,7 @@ async fn create_token(
     }
     administrator.note_after(&wanted);
     let created = server.enrolment.create_token(&wanted).await?;
-    let id = data_encoding::HEXLOWER.decode(created.secret.as_bytes()).map(|secret| Digest::of(&secret));
+    let id = data_encoding::HEXLOWER.decode(created.secret.expose().as_bytes()).map(|secret| Digest::of(&secret));
     administrator.note_object("join-code", id.unwrap_or(Digest([0; 32])).short());
     Ok(Json(created))
 }

@@ -80,7 +80,7 @@ impl Enrolment {
         let (hash, group) = (Digest::of(&secret.0), wanted.group.as_deref());
         let (uses, replaces) = (wanted.uses, wanted.replaces);
         self.store.add_token(TokenRow { hash, uses, created, expires, group, replaces }).await?;
-        Ok(TokenCreated { secret: secret.to_string() })
+        Ok(TokenCreated { secret: secret.to_string().into() })
     }
 
     /// Lists the join secrets that machines can still enrol with.

@@ -10,7 +10,7 @@ use hyper::{Method, StatusCode};
 
 async fn token(world: &World, replaces: &Machine, uses: u32) -> Result<String, Refused> {
     let wanted = NewToken { uses, expires_seconds: 60, group: None, replaces: Some(replaces.id) };
-    Ok(world.admin().await.post::<TokenCreated>("/api/v1/tokens", &wanted).await?.secret)
+    Ok(world.admin().await.post::<TokenCreated>("/api/v1/tokens", &wanted).await?.secret.into())
 }
 
 #[tokio::test]

@@ -398,7 +398,7 @@ async fn an_administrators_name_replaces_what_the_machine_reports() {
     let token = NewToken { uses: 1, expires_seconds: 600, group: None, replaces: Some(other.id) };
     let secret = world.admin().await.post::<TokenCreated>("/api/v1/tokens", &token).await.unwrap().secret;
     let (csr, key) = csr();
-    let new = world.try_enrol(&World::enrolment(&secret, "new-b", &csr), &key).await.unwrap().id;
+    let new = world.try_enrol(&World::enrolment(secret.expose(), "new-b", &csr), &key).await.unwrap().id;
     let machines = world.machines().await;
     let new = machines.iter().find(|machine| machine.id == new).unwrap();
     assert_eq!((new.label.as_str(), new.reported_label.as_deref()), ("till", Some("new-b")));

@@ -232,7 +232,7 @@ impl World {
     }
     pub(crate) async fn token(&self, uses: u32, expires_seconds: u64) -> String {
         let wanted = NewToken { uses, expires_seconds, group: Some("office".into()), replaces: None };
-        self.admin().await.post::<TokenCreated>("/api/v1/tokens", &wanted).await.unwrap().secret
+        self.admin().await.post::<TokenCreated>("/api/v1/tokens", &wanted).await.unwrap().secret.into()
     }
     pub(crate) fn enrolment(secret: &str, label: &str, csr: &str) -> EnrolRequest {
         EnrolRequest {

@@ -257,7 +257,7 @@ pub(crate) async fn create_join_code(
     token: &NewToken,
 ) -> Result<JoinCode, ApiClientError> {
     let created = client.create_token(token).await?;
-    let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(created.secret.as_bytes()).ok();
+    let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(created.secret.expose().as_bytes()).ok();
     let secret = secret.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     let secret = secret
         .ok_or_else(|| ApiClientError::MalformedResponse("a join secret must have 32 hexadecimal digits".into()))?;
