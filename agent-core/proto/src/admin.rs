@@ -523,6 +523,9 @@ pub struct Retried {
     /// The names of machines that had failed and have the release now by other means.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repaired: Vec<String>,
+    /// Whether the deployment is halted, so that they wait until it is resumed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_halted: bool,
 }
 
 /// The stage that a machine has reached. Stages follow this order, except that `Failed` can follow any.
@@ -663,6 +666,8 @@ pub enum RingVerdict {
     Passed,
     /// Failures of this ring have halted the deployment.
     Failed,
+    /// The deployment ended before its gate passed.
+    Ended,
 }
 
 /// What a gate lacks to open the next ring.
@@ -681,6 +686,9 @@ pub struct MissingProof {
     /// When the ring opened.
     #[serde(default)]
     pub since: UnixSeconds,
+    /// Whether no machine of the ring is left that could report, so that the gate cannot pass without an administrator.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nobody_left: bool,
 }
 
 /// Why and when a deployment was halted.

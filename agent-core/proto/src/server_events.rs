@@ -38,6 +38,7 @@ kinds! {
     DeploymentResumed = "deployment.resumed", "A halted deployment goes on";
     DeploymentCancelled = "deployment.cancelled", "A deployment was cancelled";
     RingOpened = "deployment.ring-opened", "The next ring of a deployment may install; the explanation names it";
+    GateBlocked = "deployment.gate-blocked", "The open ring has nobody left who could report, so its gate cannot pass by itself";
     DeploymentFinished = "deployment.finished", "Every machine of a deployment has succeeded or failed";
     MachineInstalled = "machine.installed", "The release of a deployment works on a machine";
     MachineFailed = "machine.failed", "A machine ended its part of a deployment without success";

@@ -20,7 +20,8 @@ use banyan_proto::{
     DeploymentId, MachineId, Manifest, OrderId, Reason, Site, UnixSeconds,
     admin::{Deploy, Deployed, DeploymentState, SelectedMachines, Selection},
     assignments::PROTECTED_TAG,
-    rollout::Rollout,
+    order::Spread,
+    rollout::{FailureLimit, Rollout},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::MutexGuard;
@@ -78,6 +79,14 @@ impl Deployments {
             return Err(Refusal::bad(format!(
                 "a deployment ends after {days} days, so a later deadline has no effect; choose an earlier one"
             )));
+        }
+        if matches!(request.spread, Spread::Proven | Spread::AfterInstall)
+            && request.rollout.gates.max_failures.is_some_and(|limit| limit != FailureLimit::Machines(0))
+        {
+            return Err(Refusal::bad(
+                "with this spread, one failure stops all further installations, so more failures cannot be allowed; leave \
+                 out --max-failures, or use --spread cut-through",
+            ));
         }
         request.rollout.check().map_err(|error| Refusal::bad(error.to_string()))?;
         let accepting = self.orders.lock().await;

@@ -36,6 +36,8 @@ pub(crate) struct RingFacts {
     pub(crate) machines: u32,
     /// How many of them have not ended and are connected to the server.
     pub(crate) open: u32,
+    /// How many of them have not ended, connected or not.
+    pub(crate) unfinished: u32,
     /// How the others have ended.
     pub(crate) reports: Vec<RingReport>,
 }
@@ -77,7 +79,7 @@ pub(crate) fn judge(ring: RingPosition, facts: &RingFacts, gates: &Gates, now: U
     if let Some(failure) = find_failure(ring, facts, gates) {
         return Verdict::Fail(failure);
     }
-    let missing = MissingProof { since: ring.since, ..MissingProof::default() };
+    let missing = MissingProof { since: ring.since, nobody_left: facts.unfinished == 0, ..MissingProof::default() };
     // An empty ring lets nobody wait: its machines are all in the rings before.
     if facts.machines == 0 {
         return Verdict::Pass;
@@ -93,7 +95,7 @@ pub(crate) fn judge(ring: RingPosition, facts: &RingFacts, gates: &Gates, now: U
     };
     let soak_ends = complete.max(ring.since).plus(gates.soak_seconds.unwrap_or(DEFAULT_SOAK_SECONDS));
     if now < soak_ends {
-        return Verdict::Undecided(MissingProof { soak_ends: Some(soak_ends), ..missing });
+        return Verdict::Undecided(MissingProof { soak_ends: Some(soak_ends), nobody_left: false, ..missing });
     }
     Verdict::Pass
 }
@@ -153,9 +155,10 @@ fn successes<'a>(reports: impl Iterator<Item = &'a RingReport>) -> (u64, u64) {
     counted
 }
 
+/// Without any success nothing is proved, whatever an administrator has accepted.
 fn has_succeeded<'a>(reports: impl Iterator<Item = &'a RingReport>, percent: u8) -> bool {
     let (worked, all) = successes(reports);
-    worked * 100 >= all * u64::from(percent)
+    worked > 0 && worked * 100 >= all * u64::from(percent)
 }
 
 /// Returns the share of successes, rounded down.
@@ -190,7 +193,8 @@ mod tests {
                 _ => Outcome::Accepted,
             },
         };
-        RingFacts { machines, open, reports: reports.chars().enumerate().map(report).collect() }
+        let reports: Vec<RingReport> = reports.chars().enumerate().map(report).collect();
+        RingFacts { machines, open, unfinished: machines.saturating_sub(count(reports.len())), reports }
     }
 
     fn later() -> UnixSeconds {
@@ -301,11 +305,30 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_says_when_nobody_is_left_who_could_report() {
+        let nobody_left = |facts: &RingFacts, gates: &Gates| match judge(LATER, facts, gates, later()) {
+            Verdict::Undecided(missing) => missing.nobody_left,
+            verdict => panic!("{verdict:?}"),
+        };
+        let gates = Gates { max_failures: Some(FailureLimit::Machines(9)), ..NO_SOAK };
+        assert!(nobody_left(&facts(4, 0, "++--"), &gates));
+        assert!(!nobody_left(&facts(5, 0, "++--"), &gates), "one is unreachable");
+        let had_it = RingFacts { machines: 1, ..RingFacts::default() };
+        assert!(nobody_left(&had_it, &NO_SOAK), "it had the release before");
+        let soaks = Gates { soak_seconds: Some(u64::from(u32::MAX)), ..NO_SOAK };
+        assert!(!nobody_left(&facts(1, 0, "+"), &soaks), "time will pass");
+    }
+
+    #[test]
     fn accepted_failures_no_longer_halt_and_count_for_the_minimum_alone() {
         let ring = facts(4, 0, "a+++");
         assert_eq!(judge(FIRST, &ring, &NO_SOAK, later()), Verdict::Pass);
         let gates = Gates { min_reports: Some(2), ..NO_SOAK };
-        assert_eq!(judge(FIRST, &facts(4, 2, "aa"), &gates, later()), Verdict::Pass, "the administrator said so");
+        assert!(
+            matches!(judge(FIRST, &facts(4, 2, "aa"), &gates, later()), Verdict::Undecided(_)),
+            "nothing is proved"
+        );
+        assert_eq!(judge(FIRST, &facts(4, 1, "aa+"), &gates, later()), Verdict::Pass);
         assert!(matches!(judge(FIRST, &facts(4, 1, "aa-"), &gates, later()), Verdict::Fail(_)), "a new one");
     }
 }

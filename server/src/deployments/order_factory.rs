@@ -60,7 +60,7 @@ pub(crate) struct Batches<'a> {
 pub(crate) struct MadeOrder {
     pub(crate) row: OrderRow,
     lists: Vec<AddresseeList>,
-    addressees: Vec<AddresseeRow>,
+    pub(super) addressees: Vec<AddresseeRow>,
     pub(crate) machines: Vec<MachineRow>,
     pub(crate) open: ActiveOrder,
 }

@@ -72,6 +72,11 @@ impl Deployments {
         for batch in batches {
             made.push(self.factory.make(&deployment, &release, batch, None).await?);
         }
+        if deployment.state == DeploymentState::Halted {
+            for row in made.iter_mut().flat_map(|order| &mut order.addressees) {
+                row.reason = Some(Reason::Halted);
+            }
+        }
         let ring = |row: &MachineRow| failed.get(&row.id).copied().unwrap_or(deployment.rings - 1);
         let targets: Vec<TargetRow> =
             made.iter().flat_map(|order| order.machines.iter().map(|row| target(row, ring(row), order))).collect();
@@ -85,6 +90,7 @@ impl Deployments {
             orders: made.iter().map(|order| order.row.order.id).collect(),
             machines: u32::try_from(targets.len()).unwrap_or(u32::MAX),
             repaired,
+            is_halted: deployment.state == DeploymentState::Halted,
         };
         if deployment.state == DeploymentState::Halted {
             // The new orders wait, too, until the deployment is resumed.

@@ -7,6 +7,8 @@ use crate::{
 use banyan_proto::{
     MachineId, Reason, UnixSeconds,
     admin::{DeploymentState, MissingProof, RingVerdict, Stage, Totals},
+    order::Spread,
+    rollout::{FailureLimit, Gates},
 };
 
 /// The most failed machines that are named.
@@ -85,6 +87,7 @@ pub(crate) fn ring_progress(
             (Stage::Failed, reason) => Some(Outcome::Failed(reason.unwrap_or(Reason::InternalError))),
             _ => {
                 ring.facts.open += u32::from(is_online);
+                ring.facts.unfinished += 1;
                 None
             }
         };
@@ -108,6 +111,18 @@ pub(crate) enum GateStep {
     OpenNext,
     /// Nothing yet. If only a soak time is missing, it ends then.
     Wait(Option<UnixSeconds>),
+    /// The gate of the open ring cannot pass without an administrator.
+    Blocked,
+}
+
+/// Returns the gates that apply. With these spreads, one failure stops all further installations, so it also halts the
+/// deployment: otherwise its gate would wait for ever.
+fn gates_of(deployment: &DeploymentRow) -> Gates {
+    let gates = deployment.request.rollout.gates;
+    match deployment.request.spread {
+        Spread::Proven | Spread::AfterInstall => Gates { max_failures: Some(FailureLimit::Machines(0)), ..gates },
+        Spread::CutThrough | Spread::Verified => gates,
+    }
 }
 
 fn position(deployment: &DeploymentRow, ring: u32) -> RingPosition {
@@ -116,7 +131,7 @@ fn position(deployment: &DeploymentRow, ring: u32) -> RingPosition {
 
 /// Judges all open rings: failures of any of them halt the deployment; the last open one decides about the next.
 pub(crate) fn next_step(deployment: &DeploymentRow, progress: &[RingProgress], now: UnixSeconds) -> GateStep {
-    let gates = &deployment.request.rollout.gates;
+    let gates = &gates_of(deployment);
     let mut last = Verdict::Undecided(MissingProof::default());
     for (ring, of_ring) in (0..=deployment.open_ring).zip(progress) {
         last = judge(position(deployment, ring), &of_ring.facts, gates, now);
@@ -126,7 +141,13 @@ pub(crate) fn next_step(deployment: &DeploymentRow, progress: &[RingProgress], n
     }
     match last {
         Verdict::Pass if deployment.open_ring + 1 < deployment.rings => GateStep::OpenNext,
-        Verdict::Undecided(missing) if deployment.open_ring + 1 < deployment.rings => GateStep::Wait(missing.soak_ends),
+        Verdict::Undecided(missing) if deployment.open_ring + 1 < deployment.rings => {
+            if missing.nobody_left {
+                GateStep::Blocked
+            } else {
+                GateStep::Wait(missing.soak_ends)
+            }
+        }
         Verdict::Pass | Verdict::Fail(_) | Verdict::Undecided(_) => GateStep::Wait(None),
     }
 }
@@ -141,6 +162,10 @@ pub(crate) fn verdict_of(
     if deployment.halt.as_ref().is_some_and(|halt| halt.ring == Some(ring + 1)) {
         return RingVerdict::Failed;
     }
+    let has_ended = matches!(deployment.state, DeploymentState::Cancelled | DeploymentState::Superseded);
+    if has_ended && ring >= deployment.open_ring {
+        return RingVerdict::Ended;
+    }
     if ring > deployment.open_ring {
         return RingVerdict::Waits;
     }
@@ -151,7 +176,7 @@ pub(crate) fn verdict_of(
         let is_over = deployment.state == DeploymentState::Finished;
         return if is_over { RingVerdict::Passed } else { RingVerdict::Open };
     }
-    match judge(position(deployment, ring), &progress.facts, &deployment.request.rollout.gates, now) {
+    match judge(position(deployment, ring), &progress.facts, &gates_of(deployment), now) {
         Verdict::Undecided(missing) => RingVerdict::Undecided(missing),
         Verdict::Fail(_) => RingVerdict::Failed,
         // The next ring opens with the next look.
@@ -161,12 +186,15 @@ pub(crate) fn verdict_of(
 
 /// Says what a gate lacks, in words, such as "waits for 3 more reports".
 pub(crate) fn describe_missing(missing: &MissingProof, now: UnixSeconds) -> String {
+    if missing.nobody_left {
+        return "cannot pass, because nobody is left to report: retry, promote or cancel the deployment".to_owned();
+    }
     if missing.reports > 0 {
         let reports = if missing.reports == 1 { "report" } else { "reports" };
         return format!("waits for {} more {reports}", missing.reports);
     }
     if let Some(percent) = missing.success_percent {
-        return format!("only {percent}% of its machines have succeeded");
+        return format!("waits for more successes: {percent}% of the reports so far");
     }
     match missing.soak_ends {
         Some(ends) => format!("soaks for {}", describe_seconds(ends.0.saturating_sub(now.0))),

@@ -105,7 +105,7 @@ impl DeploymentStatuses {
         match &open.verdict {
             RingVerdict::Undecided(missing) => {
                 let missing = describe_missing(missing, self.clock.now());
-                Some(format!("ring {} of {} {missing}; open for {since} min", open.ring, row.rings))
+                Some(format!("ring {} of {}: {missing}; open for {since} min", open.ring, row.rings))
             }
             _ => None,
         }

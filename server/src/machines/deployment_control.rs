@@ -75,7 +75,7 @@ impl DeploymentControl {
     pub(crate) async fn promote(&self, id: DeploymentId) -> Result<u32, Refusal> {
         let opened = self.gates.open_next(id).await?;
         opened.ok_or_else(|| {
-            let detail = "the deployment has no ring that could open, or is not running; look at `banyan status`";
+            let detail = "the deployment has changed meanwhile; look at `banyan status`";
             Refusal::conflict(Reason::BadRequest, detail)
         })
     }

@@ -2,6 +2,7 @@
 //! that was killed continues where it was.
 
 use crate::{
+    audit::AuditLog,
     deadline_clock::DeadlineClock,
     deployments::{
         gate::GateFailure,
@@ -12,15 +13,18 @@ use crate::{
     identity::registry::Registry,
     machines::permit_queue::PermitQueue,
     refusal::Refusal,
-    store::{DeploymentRow, StateChange, Store},
+    store::{DeploymentRow, NewEvent, StateChange, Store},
 };
 use banyan_proto::{
-    DeploymentId, OrderId,
+    DeploymentId, OrderId, Reason,
     admin::{DeploymentState, Halt},
     rollout::SAME_FAILURES,
+    server_events::EventKind,
 };
+use serde_json::json;
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -40,6 +44,9 @@ pub(crate) struct RingGates {
     pub(crate) clock: Arc<DeadlineClock>,
     pub(crate) permit_queue: Arc<PermitQueue>,
     pub(crate) stop_lists: Arc<StopLists>,
+    /// The rings of which administrators know that their gates cannot pass by themselves.
+    pub(crate) blocked: Mutex<HashMap<DeploymentId, u32>>,
+    pub(crate) audit: Arc<AuditLog>,
     /// Fires when a machine has reported the end of an installation.
     pub(crate) reported: Notify,
     /// Fires when the server must stop.
@@ -120,16 +127,38 @@ impl RingGates {
                         break;
                     }
                     info!(deployment = %deployment.id, ring = from + 2, of = deployment.rings, "ring opened");
+                    let (object, ring) = (format!("deployment:{}", deployment.id), json!({ "ring": from + 2 }));
+                    self.audit.record_system("gate", "open_ring", object, None, Some(ring)).await;
                     (deployment.open_ring, deployment.ring_since) = (from + 1, now);
                     self.permit_queue.record_freed_place();
                 }
                 GateStep::Wait(Some(until)) => {
                     return Ok(Duration::from_secs(until.0.saturating_sub(now.0)).clamp(LOOK_PAUSE, LOOK_EVERY));
                 }
-                GateStep::Wait(None) => break,
+                GateStep::Wait(None) => {
+                    self.blocked.lock().unwrap_or_else(PoisonError::into_inner).remove(&deployment.id);
+                    break;
+                }
+                GateStep::Blocked => {
+                    self.tell_blocked(&deployment).await?;
+                    break;
+                }
             }
         }
         Ok(LOOK_EVERY)
+    }
+
+    /// Tells administrators, once for each ring, that a gate cannot pass without them.
+    async fn tell_blocked(&self, deployment: &DeploymentRow) -> Result<(), Refusal> {
+        let ring = deployment.open_ring + 1;
+        let known = self.blocked.lock().unwrap_or_else(PoisonError::into_inner).insert(deployment.id, ring);
+        if known != Some(ring) {
+            warn!(deployment = %deployment.id, ring, "nobody is left who could report, so the gate cannot pass by itself");
+            let detail = format!("ring {ring} of {}", deployment.rings);
+            let event = NewEvent { detail, ..NewEvent::of_deployment(EventKind::GateBlocked, deployment.id) };
+            self.store.record_event(event).await?;
+        }
+        Ok(())
     }
 
     async fn halt(
@@ -161,6 +190,10 @@ impl RingGates {
         if matches!(self.store.halt(deployment.id, &halt, halt.at).await?, StateChange::Changed(_)) {
             warn!(deployment = %deployment.id, ring = ring + 1, failed, of, "deployment halted by its gate: {reason}");
             self.stop_lists.stop(deployment.id).await?;
+            let after = serde_json::to_value(&halt).ok();
+            self.audit
+                .record_system("gate", "halt_deployment", format!("deployment:{}", deployment.id), None, after)
+                .await;
         }
         Ok(())
     }
@@ -171,6 +204,18 @@ impl RingGates {
         let Some(deployment) = self.store.deployment(id).await? else {
             return Err(Refusal::not_found(format!("there is no deployment {id}")));
         };
+        let why = match deployment.state {
+            DeploymentState::Halted => Some("is halted; resume it first"),
+            DeploymentState::Superseded => Some("has been superseded by a newer one"),
+            DeploymentState::Cancelled => Some("has been cancelled"),
+            DeploymentState::Finished => Some("has ended"),
+            DeploymentState::Running if deployment.rings == 1 => Some("has no rings"),
+            DeploymentState::Running if deployment.open_ring + 1 >= deployment.rings => Some("has its last ring open"),
+            DeploymentState::Running => None,
+        };
+        if let Some(why) = why {
+            return Err(Refusal::conflict(Reason::BadRequest, format!("the deployment {why}")));
+        }
         let opened = self.store.open_ring(id, deployment.open_ring, self.clock.now()).await?;
         if opened {
             info!(deployment = %id, ring = deployment.open_ring + 2, "ring opened by an administrator");

@@ -60,7 +60,7 @@ use banyan_wire::{open_files, socket::Keepalive, tls::Crl};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Instant,
 };
 use tokio::{runtime::Handle, sync::Notify};
@@ -397,6 +397,8 @@ impl Services {
             clock: Arc::clone(clock),
             permit_queue: Arc::clone(&permit_queue),
             stop_lists: Arc::clone(&stop_lists),
+            blocked: Mutex::default(),
+            audit: Arc::clone(&audit),
             reported: Notify::new(),
             stop: stop.clone(),
         });

@@ -14,6 +14,7 @@ use banyan_proto::{
     frame::Frame,
     order::{Spread, Window},
     peer::{Control, Hello},
+    rollout::Rollout,
 };
 use hyper::{Method, StatusCode};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
@@ -238,7 +239,9 @@ async fn the_copies_that_the_server_may_send_outlive_a_restart() {
         window: Window::Any,
         deadline: None,
         allow: vec![],
+        include_protected: false,
         server_copies: ServerCopies::Auto,
+        rollout: Rollout::default(),
     };
     let mut admin = world.admin().await;
     for spread in [Spread::Verified, Spread::AfterInstall] {
@@ -248,5 +251,5 @@ async fn the_copies_that_the_server_may_send_outlive_a_restart() {
     let id = admin.post::<Deployed>("/api/v1/deployments", &request).await.unwrap().id;
     drop(admin);
     world.restart().await;
-    assert_eq!(world.status(id).await.server_copies, ServerCopies::Auto);
+    assert_eq!(world.status(id.first_order()).await.server_copies, ServerCopies::Auto);
 }

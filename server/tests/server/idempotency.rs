@@ -2,9 +2,10 @@
 
 use crate::world::{Session, World, assert_refused};
 use banyan_proto::{
-    Reason,
+    Reason, ServerCopies,
     admin::{Deploy, Deployed, DeploymentStatus, Selection},
     order::{Spread, Window},
+    rollout::Rollout,
 };
 use hyper::StatusCode;
 
@@ -19,6 +20,8 @@ fn deploy(package: &str) -> Deploy {
         deadline: None,
         allow: vec![],
         include_protected: false,
+        server_copies: ServerCopies::ONE,
+        rollout: Rollout::default(),
     }
 }
 

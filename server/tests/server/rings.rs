@@ -7,7 +7,7 @@ use crate::{
     world::{Agent, PATIENCE, Refused, World, assert_refused},
 };
 use banyan_proto::{
-    DeploymentId, OrderId, Reason,
+    DeploymentId, OrderId, Reason, ServerCopies,
     admin::{
         Deploy, Deployed, DeploymentState, DeploymentStatus, MachinesLeft, MissingProof, Promoted, Retried,
         RingVerdict, Selection, Stage, Totals,
@@ -38,6 +38,7 @@ impl World {
             deadline: None,
             allow: vec![],
             include_protected: false,
+            server_copies: ServerCopies::ONE,
             rollout,
         };
         Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id)
@@ -235,6 +236,7 @@ async fn machines_that_are_selected_later_join_in_the_last_ring_unless_the_membe
         deadline: None,
         allow: vec![],
         include_protected: false,
+        server_copies: ServerCopies::ONE,
         rollout: Rollout { fixed: true, ..Rollout::default() },
     };
     let fixed = world.admin().await.post::<Deployed>("/api/v1/deployments", &fixed).await.unwrap().id;

@@ -2,7 +2,7 @@
 
 use crate::world::{Agent, PATIENCE, Refused, World, assert_refused, csr};
 use banyan_proto::{
-    Reason,
+    Reason, ServerCopies,
     admin::{Deploy, Deployed, GroupPolicy, Machine, NewToken, SelectedMachines, Selection, SetPolicy, TokenCreated},
     api::{CheckIn, CheckInReply, Event},
     assignments::{
@@ -62,6 +62,7 @@ impl World {
             deadline: None,
             allow: vec![],
             include_protected,
+            server_copies: ServerCopies::ONE,
             rollout: Rollout::default(),
         };
         self.admin().await.post("/api/v1/deployments", &request).await

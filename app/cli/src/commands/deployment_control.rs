@@ -12,13 +12,14 @@ use crate::{
 use banyan_proto::{DeploymentId, admin::MachinesLeft};
 use serde::Serialize;
 
-/// Halt a deployment: no further machine will install it
+/// Halt a deployment: machines stop receiving, forwarding and installing it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan halt 1f3a\n  \
     banyan halt latest\n\n\
-    Machines keep what they have received and installed. `banyan resume` continues\n\
-    the deployment from there.")]
+    Machines keep what they have received and installed, and `banyan resume` continues\n\
+    from there. Machines that cannot reach the server are told by others. One that\n\
+    is installing completes that.")]
 pub(crate) struct HaltArgs {
     #[command(flatten)]
     common: ControlArgs,
@@ -107,11 +108,11 @@ pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit
         print_note(&format!("left out, because they have the release by now: {names}"));
     }
     let machines = usize::try_from(again.machines).unwrap_or(usize::MAX);
-    print_note(&format!(
-        "trying again on {}; follow it with `banyan status {} --watch`",
-        format_count(machines, "failed machine"),
-        again.id.short()
-    ));
+    let (machines, id) = (format_count(machines, "failed machine"), again.id.short());
+    print_note(&match again.is_halted {
+        true => format!("{machines} will try again when you resume the deployment: `banyan resume {id}`"),
+        false => format!("trying again on {machines}; follow it with `banyan status {id} --watch`"),
+    });
     Ok(Exit::Success)
 }
 

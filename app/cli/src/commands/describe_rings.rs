@@ -25,15 +25,27 @@ fn describe_ring(ring: &RingStatus, of: usize, now: UnixSeconds) -> String {
         RingVerdict::Open => "open".to_owned(),
         RingVerdict::Passed => "passed".to_owned(),
         RingVerdict::Failed => "failed".to_owned(),
+        RingVerdict::Ended => "ended before it passed".to_owned(),
     };
     format!("ring {} of {of}: {verdict} · {}", ring.ring, describe_totals(ring.totals))
 }
 
 fn describe_missing(missing: &MissingProof, now: UnixSeconds) -> String {
     let what = match missing {
+        MissingProof { nobody_left: true, success_percent: Some(percent), .. } => format!(
+            "cannot pass: {percent}% of the reports are successes, and nobody is left to report; next: `banyan retry`, \
+             `banyan promote` or `banyan cancel`"
+        ),
+        MissingProof { nobody_left: true, .. } => {
+            "cannot pass: nobody is left to report (machines that had the release before prove nothing); next: `banyan \
+             promote` or `banyan cancel`"
+                .to_owned()
+        }
         MissingProof { reports: 1, .. } => "waits for 1 more report".to_owned(),
         MissingProof { reports: 2.., .. } => format!("waits for {} more reports", missing.reports),
-        MissingProof { success_percent: Some(percent), .. } => format!("only {percent}% have succeeded"),
+        MissingProof { success_percent: Some(percent), .. } => {
+            format!("{percent}% of the reports are successes, which is too few")
+        }
         MissingProof { soak_ends: Some(ends), .. } => {
             format!("soak time, {} left", describe_length(ends.0.saturating_sub(now.0)))
         }
@@ -95,7 +107,7 @@ mod tests {
             ),
             (
                 RingVerdict::Undecided(MissingProof { success_percent: Some(50), ..missing }),
-                "ring 2 of 3: only 50% have succeeded; open for 5 min · ",
+                "ring 2 of 3: 50% of the reports are successes, which is too few; open for 5 min · ",
             ),
             (
                 RingVerdict::Undecided(MissingProof { soak_ends: Some(UnixSeconds(10_240)), ..missing }),

@@ -9,7 +9,7 @@ use crate::{
 };
 use banyan_proto::{
     DeploymentId, Reason,
-    admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
+    admin::{AddresseeStatus, DeploymentState, DeploymentStatus, RingStatus, RingVerdict, Stage},
     text,
 };
 use std::{
@@ -138,6 +138,10 @@ fn polling_interval(addressees: usize) -> Duration {
 
 /// Returns whether nothing more will happen without an administrator.
 fn has_ended(status: &DeploymentStatus) -> bool {
+    let is_blocked = |ring: &RingStatus| matches!(ring.verdict, RingVerdict::Undecided(missing) if missing.nobody_left);
+    if status.state == DeploymentState::Running && status.rings.iter().any(is_blocked) {
+        return true;
+    }
     match status.state {
         DeploymentState::Halted | DeploymentState::Superseded | DeploymentState::Finished => true,
         // Machines that had begun to install finish.

@@ -50,7 +50,11 @@ pub(crate) fn stage_text(stage: Stage) -> &'static str {
 
 /// Returns the text for a machine's progress.
 pub(crate) fn row_text(row: &MachineRow) -> &'static str {
-    if row.is_replaced() { "replaced" } else { stage_text(row.stage) }
+    match row {
+        row if row.is_replaced() => "replaced",
+        row if row.is_cancelled() => "cancelled",
+        row => stage_text(row.stage),
+    }
 }
 
 /// Returns the text for a deployment's state.
@@ -117,6 +121,10 @@ fn format_summary(view: &TreeView, styler: &Styler) -> String {
         0 => {}
         count => text.push_str(&format!(" · {count} replaced")),
     }
+    match view.cancelled() {
+        0 => {}
+        count => text.push_str(&format!(" · {count} cancelled")),
+    }
     styler.bold(&text)
 }
 
@@ -165,8 +173,8 @@ fn format_row(row: &MachineRow, names: usize, styler: &Styler) -> String {
         }
         Stage::Expected | Stage::Receiving | Stage::Failed => rounded_percent(received, total),
     };
-    // Nothing has gone wrong on a machine that a newer deployment took over.
-    let colour = if row.is_replaced() { Stage::Expected } else { row.stage };
+    // Nothing has gone wrong on a machine that a newer deployment took over, or that had not begun.
+    let colour = if row.is_replaced() || row.is_cancelled() { Stage::Expected } else { row.stage };
     let stage = styler.stage(colour, &format!("{:<13}", row_text(row)));
     let took = match row.installed_after {
         Some(milliseconds) => format_seconds(milliseconds),

@@ -63,6 +63,10 @@ impl MachineRow {
         self.stage == Stage::Failed
             && self.problem.as_ref().is_some_and(|problem| problem.reason == Reason::OrderSuperseded)
     }
+    /// Returns whether the deployment was cancelled before the machine had begun to install.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.stage == Stage::Failed && self.problem.as_ref().is_some_and(|problem| problem.reason == Reason::Cancelled)
+    }
 }
 
 /// What holds a machine up.
@@ -119,7 +123,11 @@ impl TreeView {
     pub(crate) fn replaced(&self) -> usize {
         self.rows.iter().filter(|row| row.is_replaced()).count()
     }
-    /// Returns how many machines are at each stage, in display order, without replaced ones. Stages without machines
+    /// Returns how many machines have not begun to install before the deployment was cancelled.
+    pub(crate) fn cancelled(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_cancelled()).count()
+    }
+    /// Returns how many machines are at each stage, in display order, without replaced and cancelled ones. Stages without machines
     /// are omitted.
     pub(crate) fn counts(&self) -> Vec<(Stage, usize)> {
         [
@@ -132,7 +140,10 @@ impl TreeView {
             Stage::Failed,
         ]
         .into_iter()
-        .map(|stage| (stage, self.rows.iter().filter(|row| row.stage == stage && !row.is_replaced()).count()))
+        .map(|stage| {
+            let is_there = |row: &&MachineRow| row.stage == stage && !row.is_replaced() && !row.is_cancelled();
+            (stage, self.rows.iter().filter(is_there).count())
+        })
         .filter(|(_, count)| *count > 0)
         .collect()
     }
