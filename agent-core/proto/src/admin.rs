@@ -325,14 +325,23 @@ pub struct SuspiciousEvent {
     pub detail: String,
 }
 
+/// Reads a field that can be `null` and must be there.
+fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
+}
+
 /// `POST /api/v1/policies`: sets or removes the policy of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SetPolicy {
-    /// The group; `None`: all machines whose group has no policy of its own.
-    #[serde(default)]
+    /// The group; `None`: all machines whose group has no policy of its own. It must be given, so that a misspelled field
+    /// does not change the policy of everybody.
+    #[serde(deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schema(required))]
     pub group: Option<String>,
-    /// The new policy; `None` removes the current one. The server sets its number and time.
+    /// The new policy; `None` removes the current one. It must be given. The server sets its number and time.
+    #[serde(deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schema(required))]
     pub policy: Option<Policy>,
     /// The policy's rank among those of a machine's groups; `None`: as it is, 0 at first. Only groups have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -778,6 +787,17 @@ requests! {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_policy_for_nobody_in_particular_is_not_one_for_all() {
+        for body in [json!({}), json!({ "policy": null }), json!({ "groups": ["lab"], "policy": null })] {
+            let error = serde_json::from_value::<SetPolicy>(body).unwrap_err().to_string();
+            assert!(error.contains("missing field `group`"), "{error}");
+        }
+        assert!(serde_json::from_value::<SetPolicy>(json!({ "group": null })).is_err());
+        let all = SetPolicy { group: None, policy: None, rank: None };
+        assert_eq!(serde_json::from_value::<SetPolicy>(serde_json::to_value(&all).unwrap()).unwrap(), all);
+    }
 
     #[test]
     fn a_request_to_deploy_that_does_not_say_how_many_copies_means_one() {

@@ -281,7 +281,12 @@ mod tests {
 
     #[test]
     fn two_sides_use_the_newest_version_that_both_support() {
-        let hello = |versions: &[u16]| Hello { versions: versions.to_vec(), software: String::new(), crl_number: 0 };
+        let hello = |versions: &[u16]| Hello {
+            versions: versions.to_vec(),
+            software: String::new(),
+            crl_number: 0,
+            stop_number: None,
+        };
         for (mine, theirs, common) in [
             (&[1_u16][..], &[1_u16][..], Some(1)),
             (&[1, 2, 3], &[4, 2, 1], Some(2)),

@@ -23,6 +23,7 @@ pub const SAME_FAILURES: u32 = 3;
 /// How a deployment reaches its machines. The default has one step for all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Rollout {
     /// Whether the machines are chosen once, when the deployment starts. Otherwise machines that the selection selects
     /// later join it; machines that are selected by name never do.
@@ -150,6 +151,7 @@ impl From<FailureLimit> for String {
 /// What each ring must show before the next one opens, and which failures halt the deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Gates {
     /// How many machines of a ring must have reported; `None`: all that are reachable, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

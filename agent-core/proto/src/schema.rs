@@ -5,6 +5,7 @@ use crate::{
     merkle::TreeHash,
     rollout::{FailureLimit, RingSize},
     schedule::{NetworkId, Night, Window},
+    server_events::EventKind,
     signed::{KeyRing, PublicKey},
 };
 use std::borrow::Cow;
@@ -61,6 +62,8 @@ schemas! {
     Site = "Site", text("A subnet: a /24 of IPv4 or a /64 of IPv6.");
     RingSize = "RingSize", text("How many machines the rings up to one have: a number, a share such as `25%`, or `all`.");
     FailureLimit = "FailureLimit", text("How many failures halt: more than a number, or a share such as `5%`.");
+    EventKind = "EventKind", text("The kind of an event. Clients must expect kinds that they do not know.")
+        .enum_values(Some(EventKind::ALL.iter().map(|kind| kind.name())));
     ServerCopies = "ServerCopies", text("How many copies the server may send: a number such as `1.5`, or `auto`.");
     Window = "Window", text("`any`, `idle`, `night`, or hours of the week such as `Mon-Fri 22:00-06:00`.");
     Night = "Night", text("The hours of the night, such as `22:00-06:00`.");

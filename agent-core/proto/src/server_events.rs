@@ -9,7 +9,6 @@ macro_rules! kinds {
     ($($name:ident = $word:literal, $about:literal;)*) => {
         /// A kind of event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub enum EventKind {
             $(#[doc = $about] #[serde(rename = $word)] $name,)*
             /// A kind that only newer versions know.
@@ -37,6 +36,7 @@ kinds! {
     DeploymentHalted = "deployment.halted", "A deployment was halted";
     DeploymentResumed = "deployment.resumed", "A halted deployment goes on";
     DeploymentCancelled = "deployment.cancelled", "A deployment was cancelled";
+    DeploymentSuperseded = "deployment.superseded", "Newer deployments of the package took over the machines that were left";
     RingOpened = "deployment.ring-opened", "The next ring of a deployment may install; the explanation names it";
     GateBlocked = "deployment.gate-blocked", "The open ring has nobody left who could report, so its gate cannot pass by itself";
     DeploymentFinished = "deployment.finished", "Every machine of a deployment has succeeded or failed";

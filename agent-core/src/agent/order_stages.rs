@@ -97,6 +97,12 @@ impl Agent {
         Some(format!("{error}; {}", clocks.detail))
     }
     pub(super) fn report(&self, order: OrderId, event: Event) {
+        // What a stopped order lacks does not matter: it waits for the administrator.
+        let is_stopped = self.identity.stops.is_stopped(order);
+        if is_stopped && matches!(event, Event::Waits { reason, .. } if reason != Reason::Halted) {
+            return;
+        }
+        let waits_now = is_stopped && matches!(event, Event::Verified { .. } | Event::Authenticated);
         let event = self.gates.explain_full_disk(event);
         if let Some(active) = self.orders.get(order) {
             self.user.history.record_event(order, &active.order.package, &active.description.version, &event);
@@ -105,6 +111,9 @@ impl Agent {
             }
         }
         self.stages.reporter.report(Some(order), event);
+        if waits_now {
+            self.report(order, Event::Waits { reason: Reason::Halted, detail: String::new() });
+        }
     }
 
     pub(super) async fn verify(&self, active: &ActiveOrder) -> OrderInput {

@@ -48,12 +48,7 @@ fn combine_direction(known: &mut Option<KnownRate>, measured: Option<MeasuredRat
 
 /// Returns whether two rates may be equal, if a check has shown at least one of them.
 pub(crate) fn may_be_equal(a: u64, b: u64) -> bool {
-    is_within(CHECK_ERROR, a, b)
-}
-
-/// Returns whether neither rate is more than this many times the other.
-pub(crate) fn is_within(factor: f64, a: u64, b: u64) -> bool {
-    let is_near = |a: u64, b: u64| a as f64 <= factor * b as f64;
+    let is_near = |a: u64, b: u64| a as f64 <= CHECK_ERROR * b as f64;
     is_near(a, b) && is_near(b, a)
 }
 

@@ -34,7 +34,10 @@ pub(super) async fn authenticate(
     let caller = extensions.get::<Caller>();
     let from = caller.ok_or_else(|| Refusal::internal(&"a request without its connection's data"))?.from;
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| value.strip_prefix("Bearer "));
+    let token = header.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+    });
     // A clock that has jumped back does not make expired tokens valid again.
     let now = server.clock.now().max(UnixSeconds::now());
     if let Some(identity) = token.and_then(|token| server.access.authenticate(token, now)) {

@@ -24,6 +24,7 @@ pub(super) fn add_to(routes: Routes) -> Routes {
 /// Which rows to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct EntryList {
     /// The actor: a person, or `system:` and a part of the server.
     actor: Option<String>,
@@ -62,6 +63,7 @@ async fn entries(State(server): ServerState, QueryParams(list): QueryParams<Entr
 /// Which head the caller knows.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct KnownHead {
     /// The size of the newest head that the caller knows; 0 by default.
     #[serde(default)]
@@ -87,6 +89,7 @@ async fn head(
 /// Which rows to export.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct RowList {
     /// The number of the first row; 0 by default.
     #[serde(default)]

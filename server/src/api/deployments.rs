@@ -62,6 +62,13 @@ fn narrow(server: &Server, scope: &Scope, mut status: DeploymentStatus) -> Optio
     (status.rings, status.orders) = (vec![], vec![]);
     if let Some(halt) = &mut status.halt {
         halt.machines.retain(|machine| is_visible(*machine));
+        if let Some(ring) = halt.ring {
+            (halt.failed, halt.of) = (0, 0);
+            halt.detail = format!("ring {ring}: the release failed there");
+        }
+    }
+    for addressee in status.addressees.iter_mut().filter(|one| one.reason == Some(Reason::WaitsForRing)) {
+        addressee.detail = None;
     }
     (!status.addressees.is_empty()).then_some(status)
 }
@@ -119,6 +126,7 @@ async fn deploy(
 /// How many deployments to list.
 #[derive(serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct DeploymentList {
     /// At most this many, the newest; all by default.
     limit: Option<u32>,

@@ -38,6 +38,7 @@ pub(super) fn add_to(routes: Routes) -> Routes {
 /// Where the stream begins.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Position {
     /// The number of the last event that the client has seen, for clients that cannot send the header `Last-Event-ID`.
     /// Without both, the stream begins with the next event.

@@ -47,6 +47,7 @@ pub(super) fn add_to(routes: Routes) -> Routes {
 /// Which machines to list.
 #[derive(serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct MachineList {
     /// A filter; without one, all machines.
     r#where: Option<String>,
@@ -55,6 +56,7 @@ struct MachineList {
     unknown: bool,
     /// What the list is sorted by.
     #[serde(default)]
+    #[param(inline)]
     sort: MachineSort,
     /// At most this many machines, 1 to 1000; all by default.
     limit: Option<usize>,

@@ -11,6 +11,7 @@ use banyan_proto::{
     access::Permission,
     webhooks::{Delivery, NewWebhook, Webhook, WebhookSecret},
 };
+use serde_json::json;
 use utoipa_axum::routes;
 
 pub(super) fn add_to(routes: Routes) -> Routes {
@@ -53,7 +54,9 @@ async fn add_webhook(
     administrator: Administrator,
     JsonBody(new): JsonBody<NewWebhook>,
 ) -> JsonResult<WebhookSecret> {
-    administrator.note_after(&new);
+    // The rest of the URL can be a secret of the receiver.
+    let host = new.url.split('/').nth(2).map(|host| host.rsplit('@').next().unwrap_or(host).to_owned());
+    administrator.note_after(&json!({ "host": host, "kinds": &new.kinds, "private": new.private }));
     let added = server.webhooks.add(new).await?;
     administrator.note_object("webhook", &added.id);
     Ok(Json(added))

@@ -54,7 +54,11 @@ fn check(stored: &StoredAuditLog, tree: &GrowingTree, secrets: &Secrets) -> Resu
         return Err(format!("row {} was changed", row.number));
     }
     let Some(head) = &stored.head else {
-        return if tree.size() == 0 { Ok(()) } else { Err("it has rows and no signed head".into()) };
+        return match (tree.size(), stored.has_begun) {
+            (0, false) => Ok(()),
+            (0, true) => Err("all of its rows and its signed head are missing".into()),
+            _ => Err("it has rows and no signed head".into()),
+        };
     };
     let head = head.verify(&secrets.key_ring()).map_err(|error| format!("its head: {error}"))?;
     if tree.size() < head.size {

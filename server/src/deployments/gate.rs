@@ -38,6 +38,8 @@ pub(crate) struct RingFacts {
     pub(crate) open: u32,
     /// How many of them have not ended, connected or not.
     pub(crate) unfinished: u32,
+    /// How many machines of the ring no longer take part.
+    pub(crate) excluded: u32,
     /// How the others have ended.
     pub(crate) reports: Vec<RingReport>,
 }
@@ -80,8 +82,9 @@ pub(crate) fn judge(ring: RingPosition, facts: &RingFacts, gates: &Gates, now: U
         return Verdict::Fail(failure);
     }
     let missing = MissingProof { since: ring.since, nobody_left: facts.unfinished == 0, ..MissingProof::default() };
-    // An empty ring lets nobody wait: its machines are all in the rings before.
-    if facts.machines == 0 {
+    // An empty ring lets nobody wait: its machines are all in the rings before. One that has lost all of its machines has
+    // proved nothing.
+    if facts.machines == 0 && facts.excluded == 0 {
         return Verdict::Pass;
     }
     let reports = count(facts.reports.len());
@@ -194,7 +197,7 @@ mod tests {
             },
         };
         let reports: Vec<RingReport> = reports.chars().enumerate().map(report).collect();
-        RingFacts { machines, open, unfinished: machines.saturating_sub(count(reports.len())), reports }
+        RingFacts { machines, open, unfinished: machines.saturating_sub(count(reports.len())), excluded: 0, reports }
     }
 
     fn later() -> UnixSeconds {
@@ -315,6 +318,8 @@ mod tests {
         assert!(!nobody_left(&facts(5, 0, "++--"), &gates), "one is unreachable");
         let had_it = RingFacts { machines: 1, ..RingFacts::default() };
         assert!(nobody_left(&had_it, &NO_SOAK), "it had the release before");
+        let lost = RingFacts { excluded: 1, ..RingFacts::default() };
+        assert!(nobody_left(&lost, &NO_SOAK), "its only machine was revoked");
         let soaks = Gates { soak_seconds: Some(u64::from(u32::MAX)), ..NO_SOAK };
         assert!(!nobody_left(&facts(1, 0, "+"), &soaks), "time will pass");
     }

@@ -81,7 +81,10 @@ pub(crate) fn ring_progress(
         count_in(&mut ring.totals, progress.as_ref(), is_online);
         let Some(row) = progress else { continue };
         let outcome = match (row.stage, row.reason) {
-            (Stage::Failed, Some(reason)) if is_exclusion(reason) => continue,
+            (Stage::Failed, Some(reason)) if is_exclusion(reason) => {
+                ring.facts.excluded += 1;
+                continue;
+            }
             (Stage::Installed, _) => Some(Outcome::Worked).filter(|_| !row.had_it),
             (Stage::Failed, _) if *is_accepted => Some(Outcome::Accepted),
             (Stage::Failed, reason) => Some(Outcome::Failed(reason.unwrap_or(Reason::InternalError))),

@@ -14,7 +14,10 @@ use crate::{
 };
 use banyan_proto::{
     DeploymentId, Digest, MachineId, OrderId, Reason, UnixSeconds,
-    admin::{AddresseeStatus, Attempt, DeploymentStatus, OrderStatus, RingStatus, RingVerdict, Stage, Totals},
+    admin::{
+        AddresseeStatus, Attempt, DeploymentState, DeploymentStatus, OrderStatus, RingStatus, RingVerdict, Stage,
+        Totals,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,6 +40,14 @@ struct KnownOrder {
     row: OrderRow,
     open: Option<Arc<ActiveOrder>>,
     damage: Option<String>,
+}
+
+/// Shows that a machine waits for the administrator. What it said before the halt, or what it lacks, does not matter then.
+fn show_halt(machine: &mut AddresseeStatus) {
+    let keeps = matches!(machine.reason, Some(Reason::FailedElsewhere | Reason::ServerFileDamaged));
+    if machine.stage < Stage::Installing && !keeps {
+        (machine.reason, machine.detail) = (Some(Reason::Halted), None);
+    }
 }
 
 impl DeploymentStatuses {
@@ -78,7 +89,7 @@ impl DeploymentStatuses {
         let status = self.status_of(&row, &orders, &targets);
         let waits = self.describe_ring_wait(&row, &status);
         let by_id: HashMap<OrderId, &KnownOrder> = orders.iter().map(|order| (order.row.order.id, order)).collect();
-        let addressees = targets
+        let mut addressees: Vec<AddresseeStatus> = targets
             .into_iter()
             .map(|target| {
                 let order = target.target.order.and_then(|id| by_id.get(&id).copied());
@@ -86,6 +97,9 @@ impl DeploymentStatuses {
                 self.addressee(target, order, attempts, waits.as_deref())
             })
             .collect();
+        if row.state == DeploymentState::Halted {
+            addressees.iter_mut().for_each(show_halt);
+        }
         Ok(DeploymentStatus { replaced, counts: counts.into_iter().collect(), addressees, ..status })
     }
 

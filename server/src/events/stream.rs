@@ -5,11 +5,13 @@
 
 use crate::store::{Store, StoreResult};
 use banyan_proto::server_events::ServerEvent;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How many events are read at once.
 const BATCH: u32 = 200;
+/// How long to wait after an event, so that those that follow it at once are read together.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// What a client is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +56,12 @@ impl EventStream {
             }
             self.news.borrow_and_update();
             self.pending = self.store.events_after(self.last, BATCH).await?.into();
-            if self.pending.is_empty() && self.news.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            if self.pending.is_empty() {
+                if self.news.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                // One read serves all events of this time.
+                tokio::time::sleep(GATHER).await;
             }
         }
     }

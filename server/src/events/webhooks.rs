@@ -1,6 +1,9 @@
 //! Adds, changes and removes webhooks.
 
-use super::webhook_signature::{new_secret, secret_text};
+use super::{
+    receiver_address,
+    webhook_signature::{new_secret, secret_text},
+};
 use crate::{
     refusal::Refusal,
     store::{NewEvent, Store, WebhookRow},
@@ -37,6 +40,10 @@ fn check_url(text: &str, private: bool) -> Result<(), String> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the URL holds a name or a password; receivers check the signature instead".into());
+    }
+    let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+    if let Some(Err(why)) = literal.map(|address| receiver_address::check(address, private)) {
+        return Err(format!("{text:?} cannot be a receiver: {why}"));
     }
     match url.scheme() {
         "https" => Ok(()),
@@ -144,6 +151,8 @@ mod tests {
         assert!(check_url("https://example.org/hook?x=1", false).is_ok());
         assert!(check_url("http://10.0.0.1:9000/hook", true).is_ok());
         assert!(refused("http://example.org/", false).contains("--private"));
+        assert!(refused("https://10.0.0.1/", false).contains("--private"));
+        assert!(refused("http://169.254.169.254/latest", true).contains("never"));
         assert!(refused("ftp://example.org/", true).contains("https"));
         assert!(refused("example.org", false).contains("URL"));
         assert!(refused("https://me:secret@example.org/", false).contains("password"));

@@ -313,6 +313,11 @@ impl Assignments {
         }
         let ambiguous = |(row, assigned): &(MachineRow, Assigned)| {
             let name = assigned.name.as_ref().filter(|_| row.assigned.name != assigned.name)?;
+            if name.parse::<MachineId>().is_ok() {
+                let detail =
+                    format!("{name:?} has the form of a machine's id; choose a name that nobody takes for one");
+                return Some(AssignmentError { index: *places.get(&row.id)?, detail });
+            }
             let other = owners.get(&name.to_lowercase())?.iter().find(|id| **id != row.id)?;
             let detail = format!("machine {} has the name {name:?}, too", other.short());
             Some(AssignmentError { index: *places.get(&row.id)?, detail })

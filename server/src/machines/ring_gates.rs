@@ -181,7 +181,7 @@ impl RingGates {
             reason: Some(reason),
             machines,
             detail: format!(
-                "ring {} of {}: the release failed on {failed} of {of} machines, first on {}{why}: {reason}",
+                "ring {} of {}: halted when the release had failed on {failed} of {of} machines, first on {}{why}: {reason}",
                 ring + 1,
                 deployment.rings,
                 names.join(", "),

@@ -53,23 +53,40 @@ pub(crate) struct StoredLeaf {
 pub(crate) struct StoredAuditLog {
     /// The rows, the oldest first.
     pub(crate) rows: Vec<StoredLeaf>,
+    /// Whether a row was ever recorded.
+    pub(crate) has_begun: bool,
     pub(crate) head: Option<Signed<TreeHead>>,
+}
+
+/// Returns whether the columns for filters say what the row says.
+fn repeats(columns: &Columns<'_>, entry: &str) -> StoreResult<bool> {
+    let Ok(entry) = serde_json::from_str::<AuditEntry>(entry) else { return Ok(false) };
+    Ok(columns.number("number")? == entry.number
+        && columns.time("at")? == entry.at
+        && columns.text("actor")? == entry.actor.name()
+        && columns.text("action")? == entry.action
+        && columns.text("object")? == entry.object
+        && columns.text("result")? == enum_text(&entry.result)?)
 }
 
 #[async_trait]
 impl AuditStore for Sqlite {
     async fn audit_log(&self) -> StoreResult<StoredAuditLog> {
         let mut reader = self.reader().await?;
-        let rows = query("SELECT number, leaf, entry FROM audit_rows ORDER BY number").fetch_all(&mut *reader).await?;
+        let rows = query("SELECT * FROM audit_rows ORDER BY number").fetch_all(&mut *reader).await?;
         let read = |row| {
             let columns = Columns(row);
             let leaf = TreeHash(columns.digest("leaf")?.0);
-            let is_whole = merkle::leaf(columns.text("entry")?.as_bytes()) == leaf;
+            let entry = columns.text("entry")?;
+            let is_whole = merkle::leaf(entry.as_bytes()) == leaf && repeats(&columns, &entry)?;
             Ok(StoredLeaf { number: columns.number("number")?, leaf, is_whole })
         };
         let rows = rows.iter().map(read).collect::<StoreResult<_>>()?;
         let head = query("SELECT head FROM audit_head").fetch_optional(&mut *reader).await?;
-        Ok(StoredAuditLog { rows, head: head.map(|row| Columns(&row).json("head")).transpose()? })
+        let begun = query("SELECT audit_begun FROM server").fetch_optional(&mut *reader).await?;
+        let has_begun =
+            begun.map(|row| Columns(&row).number("audit_begun")).transpose()?.is_some_and(|begun| begun != 0);
+        Ok(StoredAuditLog { has_begun, rows, head: head.map(|row| Columns(&row).json("head")).transpose()? })
     }
 
     async fn append_audit_row(&self, row: NewAuditRow<'_>, head: &Signed<TreeHead>) -> StoreResult<()> {
@@ -89,6 +106,7 @@ impl AuditStore for Sqlite {
         .bind(enum_text(&entry.result)?)
         .execute(&mut *tx)
         .await?;
+        query("UPDATE server SET audit_begun = 1 WHERE audit_begun = 0").execute(&mut *tx).await?;
         query("INSERT INTO audit_head (one, head) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET head = excluded.head")
             .bind(json(head)?)
             .execute(&mut *tx)

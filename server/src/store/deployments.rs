@@ -98,7 +98,11 @@ pub(super) async fn end_if_over(
     .await?;
     let is_over = done.rows_affected() > 0;
     if is_over {
-        insert_event(tx, &NewEvent::of_deployment(EventKind::DeploymentFinished, id)).await?;
+        let kind = match state {
+            DeploymentState::Superseded => EventKind::DeploymentSuperseded,
+            _ => EventKind::DeploymentFinished,
+        };
+        insert_event(tx, &NewEvent::of_deployment(kind, id)).await?;
     }
     Ok(is_over)
 }
@@ -357,8 +361,10 @@ impl DeploymentStore for Sqlite {
     async fn halt(&self, id: DeploymentId, halt: &Halt, now: UnixSeconds) -> StoreResult<StateChange> {
         let mut tx = self.begin().await?;
         let Some(row) = find(&mut tx, id).await? else { return Ok(StateChange::Missing) };
-        // Failures can halt a deployment in which the last machine has just failed.
-        let may_halt = row.state.is_open() || (row.state == DeploymentState::Finished && halt.ring.is_some());
+        // Failures can halt a deployment in which the last machine has just failed, and an administrator one that still
+        // takes newcomers.
+        let may_halt =
+            row.state.is_open() || (row.state == DeploymentState::Finished && (halt.ring.is_some() || row.is_live));
         if !may_halt {
             return Ok(StateChange::Refused(row.state));
         }
@@ -388,16 +394,15 @@ impl DeploymentStore for Sqlite {
             .bind(id.0.as_slice())
             .execute(&mut *tx)
             .await?;
-        if row.state == DeploymentState::Halted {
-            query(
-                "UPDATE targets SET is_accepted = 1 WHERE deployment = ? AND EXISTS (SELECT 1 FROM addressees \
-                 WHERE addressees.order_id = targets.order_id AND addressees.machine = targets.machine \
-                 AND stage = 'failed')",
-            )
-            .bind(id.0.as_slice())
-            .execute(&mut *tx)
-            .await?;
-        }
+        // Also in a running one: with some spreads, a failure stops all further installations without a halt.
+        query(
+            "UPDATE targets SET is_accepted = 1 WHERE deployment = ? AND EXISTS (SELECT 1 FROM addressees \
+             WHERE addressees.order_id = targets.order_id AND addressees.machine = targets.machine \
+             AND stage = 'failed')",
+        )
+        .bind(id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
         if row.state == DeploymentState::Halted {
             insert_event(&mut tx, &NewEvent::of_deployment(EventKind::DeploymentResumed, id)).await?;
         }

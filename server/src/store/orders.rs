@@ -96,13 +96,26 @@ pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId) -> Store
     done.map(|row| Columns(&row).deployment("deployment")).transpose()
 }
 
-/// Ends an order and its deployment if nobody is left in them. Returns the deployment if that has ended.
+/// Returns whether a deployment is halted.
+async fn is_halted(tx: &mut SqliteConnection, deployment: DeploymentId) -> StoreResult<bool> {
+    let halted = query("SELECT 1 FROM deployments WHERE id = ? AND state = 'halted'")
+        .bind(deployment.0.as_slice())
+        .fetch_optional(tx)
+        .await?;
+    Ok(halted.is_some())
+}
+
+/// Ends an order and its deployment if nobody is left in them. A halted deployment does not finish by itself: a retry would
+/// go on with what someone has stopped. Returns the deployment if that has ended.
 pub(super) async fn end_with_deployment(
     tx: &mut SqliteConnection,
     id: OrderId,
     state: DeploymentState,
 ) -> StoreResult<Option<DeploymentId>> {
     let Some(deployment) = end_if_over(tx, id).await? else { return Ok(None) };
+    if state == DeploymentState::Finished && is_halted(tx, deployment).await? {
+        return Ok(None);
+    }
     let has_ended = super::deployments::end_if_over(tx, deployment, state).await?;
     Ok(has_ended.then_some(deployment))
 }
@@ -155,6 +168,7 @@ impl OrderStore for Sqlite {
             super::deployments::end_if_over(&mut tx, deployment, DeploymentState::Finished).await?;
         }
         tx.commit().await?;
+        self.announce_event();
         Ok(ended)
     }
 

@@ -86,19 +86,20 @@ async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> St
     Ok(())
 }
 
-/// Stores the event that tells of a machine's end, if its part ended just now.
-async fn record_end(tx: &mut SqliteConnection, order: OrderId, before: Stage, row: &AddresseeRow) -> StoreResult<()> {
+/// Stores the event that tells of a machine's end, if its part ended just now. Returns whether it did.
+async fn record_end(tx: &mut SqliteConnection, order: OrderId, before: Stage, row: &AddresseeRow) -> StoreResult<bool> {
     let kind = match row.stage {
         Stage::Installed if before != Stage::Installed => EventKind::MachineInstalled,
         Stage::Failed if before != Stage::Failed => EventKind::MachineFailed,
-        _ => return Ok(()),
+        _ => return Ok(false),
     };
     let found =
         query("SELECT deployment FROM orders WHERE id = ?").bind(order.0.as_slice()).fetch_one(&mut *tx).await?;
     let deployment = Columns(&found).deployment("deployment")?;
     let (reason, detail) = (row.reason, row.detail.clone().unwrap_or_default());
     let event = NewEvent { machine: Some(row.machine), reason, detail, ..NewEvent::of_deployment(kind, deployment) };
-    insert_event(tx, &event).await
+    insert_event(tx, &event).await?;
+    Ok(true)
 }
 
 #[async_trait]
@@ -150,7 +151,7 @@ impl ProgressStore for Sqlite {
         apply: ApplyEvent,
     ) -> StoreResult<Vec<DeploymentId>> {
         let mut tx = self.begin().await?;
-        let mut finished = Vec::new();
+        let (mut finished, mut has_event) = (Vec::new(), false);
         for ArrivedReport { report, after_ms } in reports {
             let fresh = query(
                 "INSERT OR IGNORE INTO reports (machine, number, at, received, order_id, event) \
@@ -174,13 +175,15 @@ impl ProgressStore for Sqlite {
                 row.ended = Some(now);
             }
             write(&mut tx, id, &row).await?;
-            record_end(&mut tx, id, before, &row).await?;
+            has_event |= record_end(&mut tx, id, before, &row).await?;
             if row.is_over() {
                 finished.extend(end_with_deployment(&mut tx, id, DeploymentState::Finished).await?);
             }
         }
         tx.commit().await?;
-        self.announce_event();
+        if has_event {
+            self.announce_event();
+        }
         Ok(finished)
     }
 

@@ -12,7 +12,7 @@ use banyan_proto::{
         Deploy, Deployed, DeploymentState, DeploymentStatus, MachinesLeft, MissingProof, Promoted, Retried,
         RingVerdict, Selection, Stage, Totals,
     },
-    api::Event,
+    api::{Event, Help},
     assignments::DeleteAssigned,
     order::{Spread, Window},
     rollout::{Gates, Rollout},
@@ -150,10 +150,14 @@ async fn a_failing_first_machine_halts_the_deployment_also_over_a_restart_until_
         world.restart().await;
     }
 
-    // Whoever resumes it accepts the failure, and the gate passes.
+    // Whoever resumes it accepts the failure. But nothing is proved by that, so the next ring needs a decision, too.
     let left = world.control(id, "resume").await.unwrap();
     assert_eq!((left.installed, left.waiting), (0, 3));
-    world.wait_for(id, |status| status.rings[0].verdict == RingVerdict::Passed).await;
+    let is_blocked = |verdict| matches!(verdict, RingVerdict::Undecided(missing) if missing.nobody_left);
+    world.wait_for(id, |status| is_blocked(status.rings[0].verdict)).await;
+    assert_eq!(ask(later, order).await, Err(Reason::WaitsForRing));
+    let promote = format!("/api/v1/deployments/{id}/promote");
+    assert_eq!(world.admin().await.post::<Promoted>(&promote, &()).await.unwrap().ring, 2);
     assert_eq!(ask(later, order).await, Ok(()));
     // Another failure halts it again: a third of the second ring is more than 5 %.
     fails(later, order, Reason::ProbeFailed).await;
@@ -170,9 +174,11 @@ async fn failed_machines_try_again_in_the_same_deployment_and_are_counted_once()
     let again: Retried = world.admin().await.post(&format!("/api/v1/deployments/{id}/retry"), &()).await.unwrap();
     assert_eq!((again.machines, again.repaired.len()), (1, 0));
     let second = again.orders[0];
-    authenticate(first, second).await;
-    assert_eq!(ask(first, second).await, Err(Reason::FailedElsewhere), "it is halted");
+    assert!(again.is_halted);
+    let help = first.session().await.get::<Help>(&format!("/v1/orders/{second}/help")).await;
+    assert_refused(help, StatusCode::CONFLICT, Reason::Halted);
     world.control(id, "resume").await.unwrap();
+    authenticate(first, second).await;
     assert_eq!(ask(first, second).await, Ok(()));
     first.report(2, second, Event::Installed { already: false, milliseconds: 1, remark: None }).await;
     let status = world.wait_for(id, |status| status.rings[0].verdict == RingVerdict::Passed).await;

@@ -108,6 +108,7 @@ impl Api {
                     .replace("{digest}", &"0".repeat(64))
                     .replace("{package}", "nothing")
                     .replace("{sequence}", "1")
+                    .replace("{event}", "1")
                     .replace("{name}", "nobody");
                 let path = if path.contains("deployments/{id}") {
                     path.replace("{id}", &"0".repeat(32))
@@ -116,6 +117,8 @@ impl Api {
                 } else {
                     path.replace("{id}", &"0".repeat(64))
                 };
+                // Whoever may read this stream would read for ever.
+                let path = if path.ends_with("/events") { format!("{path}?after=none") } else { path };
                 assert!(!path.contains('{'), "{path}: a parameter that this test does not know");
                 routes.push(Route {
                     method: method.to_uppercase(),
@@ -306,7 +309,7 @@ fn a_token_for_some_groups_sees_and_touches_their_machines_only() {
     let edit = r#"{"machines":"all","add_groups":["head office"]}"#;
     api.refused(&token, ("POST", "/api/v1/machines/edit"), edit, 403);
     api.refused(&token, ("POST", "/api/v1/tokens"), r#"{"uses":1,"expires_seconds":60}"#, 403);
-    api.refused(&token, ("POST", "/api/v1/policies"), r#"{"policy":null}"#, 403);
+    api.refused(&token, ("POST", "/api/v1/policies"), r#"{"group":null,"policy":null}"#, 403);
     for action in ["", "/halt", "/resume", "/retry"] {
         let method = if action.is_empty() { "GET" } else { "POST" };
         api.refused(&token, (method, &format!("/api/v1/deployments/{theirs}{action}")), "", 404);

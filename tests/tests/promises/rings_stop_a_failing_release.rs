@@ -60,11 +60,11 @@ fn a_good_release_passes_all_rings_and_a_failing_one_halts_in_the_first() {
     assert_eq!(status.totals.failed, 1, "{status:#?}");
     let text = network.banyan(&["status", &bad]);
     assert!(text.contains("ring 1 of 3: failed") && text.contains("probe-failed"), "{text}");
-    // Once everyone has the content and has asked for a permit, nobody has another version than before.
-    let status = network.wait_for_status(&bad, "everyone else has the content and waits", |status| {
+    // Everyone else waits, and nobody has another version than before.
+    let waits = |reason| matches!(reason, Some(Reason::Halted | Reason::FailedElsewhere));
+    let status = network.wait_for_status(&bad, "everyone else waits", |status| {
         status.addressees.iter().all(|machine| {
-            machine.stage == Stage::Failed
-                || (machine.stage == Stage::Authenticated && machine.reason == Some(Reason::FailedElsewhere))
+            machine.stage == Stage::Failed || (machine.stage < Stage::Installing && waits(machine.reason))
         })
     });
     assert_eq!(status.totals.failed, 1, "{status:#?}");

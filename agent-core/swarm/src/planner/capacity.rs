@@ -1,7 +1,7 @@
 //! What the planner believes about the rates of machines and sites.
 
 use super::{Candidate, arrange::Member};
-use crate::known_rates::{is_within, may_be_equal};
+use crate::known_rates::may_be_equal;
 use banyan_proto::{MeasuredRate, Reach};
 
 /// What every machine counts as when no machine was measured, in bytes a second. Only equality matters.
@@ -11,9 +11,6 @@ const NOMINAL: u64 = 1 << 20;
 const MOST: u64 = 16;
 /// A machine that can send less than this part of the median does not forward.
 const LEAST: u64 = 32;
-/// Rates that transfers have shown differ by up to this factor between equal links: it depends on what else a link
-/// carried.
-const SPREAD: f64 = 1.1;
 
 /// Returns the median; `None` if there is no value.
 fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
@@ -47,9 +44,7 @@ impl Usual {
     }
     /// Returns the rate that a link counts for. The median counts as far as no measurement contradicts it.
     fn counted(self, measured: Option<MeasuredRate>) -> u64 {
-        let differs = |rate: &MeasuredRate| !is_within(SPREAD, estimate(*rate), self.0);
-        let MeasuredRate { at_least, at_most, .. } =
-            measured.map(|rate| self.believed(rate)).filter(differs).unwrap_or_default();
+        let MeasuredRate { at_least, at_most, .. } = measured.map(|rate| self.believed(rate)).unwrap_or_default();
         self.0.max(at_least).min(at_most.unwrap_or(u64::MAX)).min(self.0.saturating_mul(MOST))
     }
 }

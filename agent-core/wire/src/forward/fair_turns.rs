@@ -3,10 +3,6 @@
 //! A stream gets a turn only while it is at most `LEAD` bytes ahead of the least advanced stream that is waited for. A
 //! stream that cannot take its turn is not waited for, and loses the turn: when it is back, its count rises to that of
 //! the others. Otherwise the others would get nothing until it had caught up.
-//!
-//! While others send, a long turn does not show that the receiver is slow: the sender's own link may be the limit, and TCP
-//! gives a new connection little beside old ones. So only the time counts in which no other stream ends a quick turn. By
-//! then the others are ahead and wait, and the stream has the link to itself.
 
 use std::{
     collections::HashMap,
@@ -27,8 +23,6 @@ pub(super) struct FairTurns {
     streams: HashMap<u64, Stream>,
     next_number: u64,
     usual_turn: Duration,
-    /// When the last quick turn ended.
-    last_quick_end: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -54,21 +48,14 @@ enum Phase {
 }
 
 impl Stream {
-    /// `last_quick_end`: when the last quick turn of any stream ended.
-    fn is_waited_for(&self, now: Instant, patience: Duration, last_quick_end: Option<Instant>) -> bool {
+    fn is_waited_for(&self, now: Instant, patience: Duration) -> bool {
         self.owed_quick_bytes == 0
             && match self.phase {
                 Phase::Idle => false,
                 Phase::Claiming => true,
-                Phase::Sending(since) => alone(since, last_quick_end, now) < patience,
-                Phase::BetweenTurns(since) => now.saturating_duration_since(since) < patience,
+                Phase::Sending(since) | Phase::BetweenTurns(since) => now.saturating_duration_since(since) < patience,
             }
     }
-}
-
-/// Returns for how long a stream that has been sending since then has had the link to itself.
-fn alone(since: Instant, last_quick_end: Option<Instant>, now: Instant) -> Duration {
-    now.saturating_duration_since(last_quick_end.map_or(since, |end| end.max(since)))
 }
 
 impl FairTurns {
@@ -111,13 +98,8 @@ impl FairTurns {
         let Phase::Sending(since) = stream.phase else { return };
         let took = now.saturating_duration_since(since);
         stream.phase = Phase::BetweenTurns(now);
-        let is_quick = took < patience;
-        let was_slow = stream.owed_quick_bytes > 0;
-        let is_slow = !is_quick && (was_slow || alone(since, self.last_quick_end, now) >= patience);
+        let is_slow = took >= patience;
         stream.owed_quick_bytes = if is_slow { LEAD } else { stream.owed_quick_bytes.saturating_sub(bytes) };
-        if is_quick {
-            self.last_quick_end = Some(now);
-        }
         // A slow receiver must not make all other slow receivers look usual.
         let usual = (self.usual_turn * 7 + took.min(patience)) / 8;
         self.usual_turn = if self.usual_turn.is_zero() { took } else { usual };
@@ -129,8 +111,7 @@ impl FairTurns {
     /// Returns the bytes given to the least advanced stream that is waited for.
     fn least_waited_for(&self, now: Instant) -> Option<u64> {
         let patience = self.patience();
-        let waited_for =
-            self.streams.values().filter(|stream| stream.is_waited_for(now, patience, self.last_quick_end));
+        let waited_for = self.streams.values().filter(|stream| stream.is_waited_for(now, patience));
         waited_for.map(|stream| stream.sent_bytes).min()
     }
     /// Lets the count of a stream that is not waited for rise to that of the others: to the least one that is waited
@@ -140,7 +121,7 @@ impl FairTurns {
         let highest = || self.streams.values().map(|stream| stream.sent_bytes).max().unwrap_or(0);
         let others = self.least_waited_for(now).unwrap_or_else(highest);
         if let Some(stream) = self.streams.get_mut(&number)
-            && !stream.is_waited_for(now, patience, self.last_quick_end)
+            && !stream.is_waited_for(now, patience)
         {
             stream.sent_bytes = stream.sent_bytes.max(others);
         }

@@ -33,18 +33,25 @@ pub(crate) struct Args {
 enum Command {
     Add(AddArgs),
     /// List the webhooks
+    #[command(after_help = "Example:\n  banyan webhooks list")]
     List(ListArgs),
     /// Remove a webhook; what waits for it is not delivered
+    #[command(after_help = "Example:\n  banyan webhooks remove 4f2a")]
     Remove(OneArgs),
     /// Make a new secret; for a day, both secrets sign
+    #[command(after_help = "Example:\n  banyan webhooks secret 4f2a")]
     Secret(SecretArgs),
     /// Post a test event to one receiver
+    #[command(after_help = "Example:\n  banyan webhooks test 4f2a")]
     Test(OneArgs),
     /// Post again to a webhook that is paused
+    #[command(after_help = "Example:\n  banyan webhooks resume 4f2a")]
     Resume(OneArgs),
     /// List the newest deliveries of a webhook
+    #[command(after_help = "Example:\n  banyan webhooks deliveries 4f2a")]
     Deliveries(DeliveriesArgs),
     /// Deliver an event to a webhook again
+    #[command(after_help = "Example:\n  banyan webhooks resend 4f2a 1207")]
     Resend(ResendArgs),
 }
 
