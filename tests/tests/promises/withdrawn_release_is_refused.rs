@@ -1,10 +1,7 @@
-//! Verifies that a release withdrawn while machines hold it is never installed, that its content is deleted, and that
+//! Verifies that a release withdrawn while machines hold parts of it is never installed, that its content is deleted, and that
 //! the next release works.
 
-use banyan_proto::{
-    Reason,
-    admin::{DeploymentState, Stage},
-};
+use banyan_proto::{Reason, admin::DeploymentState};
 use banyan_tests::{TestNetwork, test_package::Behaviour};
 use std::{fs, path::Path};
 
@@ -19,12 +16,18 @@ fn machines_that_already_hold_a_withdrawn_release_refuse_it() {
     network.publish("hello", "1.0", 300_000, Behaviour::Works);
     let deployment = network.deploy("hello", "all", 2);
     network.wait_for_status(&deployment, "1.0 is installed", |status| status.state == DeploymentState::Finished);
+    // Bytes a second: the transfer is under way when it is halted.
+    network.set_policy("upload = 2000000\n", None);
     network.publish("hello", "2.0", 20_000_000, Behaviour::Works);
     let deployment = network.deploy("hello", "all", 2);
-    network.banyan(&["halt", &deployment]);
-    network.wait_for_status(&deployment, "every machine holds it", |status| {
-        status.addressees.iter().all(|machine| machine.stage >= Stage::Authenticated)
+    network.wait_until("every machine holds a part of it", |network| {
+        (0..3).all(|which| network.snapshot(which).updates.iter().any(|update| update.progress.held > 1_000_000))
     });
+    network.banyan(&["halt", &deployment]);
+    network.wait_for_status(&deployment, "every machine has stopped", |status| {
+        status.addressees.iter().all(|machine| machine.reason == Some(Reason::Halted))
+    });
+    assert!((0..3).all(|which| files(&network.agents[which].data.join("content")) > 0));
     // This machine learns about the withdrawal only when it is back.
     network.kill_agent(2);
     let artifacts = network.path("server/artifacts");
