@@ -1,3 +1,5 @@
+//! Tries filters on machines with every state that a filter can ask about.
+
 use super::*;
 use proptest::prelude::*;
 use std::net::IpAddr;
