@@ -13,7 +13,7 @@ use crate::{
     suspicion_log::{self, SuspicionLog},
 };
 use banyan_proto::{
-    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason, Signed, StopList,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason, Signed, StopList, UnixSeconds,
     api::{Event, FlowsRequest, SourcesRequest},
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
@@ -61,6 +61,9 @@ impl Host for SwarmHost {
     }
     fn addresses(&self, peer: MachineId) -> Vec<Address> {
         self.registry.addresses(peer)
+    }
+    fn expected_rate(&self, peer: MachineId) -> Option<u64> {
+        self.registry.download_rate(peer, UnixSeconds::now())
     }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
         self.active_orders.get(order)?.content()

@@ -30,6 +30,10 @@ impl Host for Agent {
     fn addresses(&self, peer: MachineId) -> Vec<Address> {
         self.orders.address_hints.addresses(peer)
     }
+    /// Whoever receives from this machine needs no more than arrives here.
+    fn expected_rate(&self, _: MachineId) -> Option<u64> {
+        self.last_link_check.down()
+    }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
         Some(Arc::clone(&self.orders.get(order)?.content))
     }

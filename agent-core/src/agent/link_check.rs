@@ -7,7 +7,10 @@ use banyan_swarm::link_check::{LONGEST, LinkCheck};
 use banyan_wire::lock::lock;
 use std::{
     ops::ControlFlow,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 use tracing::debug;
@@ -18,13 +21,25 @@ const RETRY: Duration = Duration::from_secs(3600);
 /// yet what users and sensors allow. Later, the next check-in repeats the request.
 const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
 
-/// When the last check began that used the link.
-pub(super) type LastLinkCheck = Mutex<Option<Instant>>;
+/// The last check that used the link.
+#[derive(Debug, Default)]
+pub(super) struct LastLinkCheck {
+    began: Mutex<Option<Instant>>,
+    /// The most that the link can receive (bytes of content a second); 0 if that is fast or unknown.
+    down: AtomicU64,
+}
+
+impl LastLinkCheck {
+    /// Returns the most that the link can receive (bytes of content a second), if it is known and not fast.
+    pub(super) fn down(&self) -> Option<u64> {
+        Some(self.down.load(Relaxed)).filter(|down| *down > 0)
+    }
+}
 
 impl Agent {
     /// Starts a check as soon as this machine may transfer, unless it has just done one.
     pub(super) fn start_link_check(&self) {
-        let mut last = lock(&self.last_link_check);
+        let mut last = lock(&self.last_link_check.began);
         if last.is_some_and(|last| last.elapsed() < RETRY) {
             return;
         }
@@ -39,7 +54,7 @@ impl Agent {
                 }
             }
             if let Some(agent) = this.upgrade() {
-                *lock(&agent.last_link_check) = None;
+                *lock(&agent.last_link_check.began) = None;
             }
         });
     }
@@ -67,6 +82,7 @@ impl Agent {
             return false;
         }
         let Some(down) = begun.and_then(|begun| check.rate(begun.elapsed())) else { return true };
+        self.last_link_check.down.store(down.at_most.unwrap_or(0), Relaxed);
         let inputs = self.gates.schedule.inputs();
         let (download, upload_limit) = effective_rates(inputs.choice.as_ref(), &inputs.policy);
         let at_most = down.at_most.into_iter().chain(download).min();

@@ -47,6 +47,13 @@ pub trait Host: Send + Sync + 'static {
     /// Returns the addresses from which a machine was last seen; empty when unknown.
     fn addresses(&self, peer: MachineId) -> Vec<Address>;
 
+    /// Returns the most that a peer can use of what this machine sends over all stripes (bytes of content a second);
+    /// `None` if that is much or unknown.
+    fn expected_rate(&self, peer: MachineId) -> Option<u64> {
+        let _unknown = peer;
+        None
+    }
+
     /// Returns the file of an order's artifact.
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>>;
 

@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -92,7 +92,14 @@ struct SocketState {
     is_closed: AtomicBool,
     throttle: OnceLock<ConnectionThrottle>,
     traffic_class: TrafficClass,
+    /// The most that may be sent (bytes a second).
+    pace: AtomicU32,
 }
+
+/// A pace that limits nothing, as the kernel writes it.
+const NO_PACE: u32 = u32::MAX;
+/// A pace that differs less from the present one (one part of so many) is not worth a system call.
+const PACE_STEPS: u32 = 16;
 
 impl SocketControl {
     /// Sets how many more bytes the peer must send before anything that needs an immediate answer. Zero when nothing is
@@ -106,6 +113,11 @@ impl SocketControl {
     /// Sets how the socket's packets are sent: in the background, or like those of other programs (`None`).
     pub(crate) fn set_background(&self, background: Option<Background>) {
         self.0.traffic_class.set(background);
+    }
+    /// Sets the most that may be sent (bytes a second); `None` for as fast as possible. Only Linux can keep a pace.
+    pub(crate) fn set_pace(&self, pace: Option<u64>) {
+        let pace = pace.and_then(|pace| u32::try_from(pace).ok()).unwrap_or(NO_PACE);
+        self.0.pace.store(pace, Relaxed);
     }
     /// Registers the socket with its node's yielding, which throttles and counts it from now on. `handle` is a second
     /// handle on the socket, from [`Socket::duplicate_handle`].
@@ -126,6 +138,8 @@ pub struct Socket {
     wake_threshold: usize,
     waits: Waits,
     traffic_class: AppliedTrafficClass,
+    /// The pace set in the kernel (bytes a second).
+    pace: u32,
 }
 
 impl Socket {
@@ -168,9 +182,9 @@ impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         let (local, peer) = (stream.local_addr().ok(), stream.peer_addr().ok());
         let ends = ConnectionEnds { local: local.map(|at| at.ip()), peer: peer.map(|at| at.ip()) };
-        let control = SocketControl(Arc::new(SocketState { ends, ..SocketState::default() }));
-        let traffic_class = AppliedTrafficClass::default();
-        Self { stream, control, wake_threshold: 1, waits: Waits::default(), traffic_class }
+        let state = SocketState { ends, pace: AtomicU32::new(NO_PACE), ..SocketState::default() };
+        let (control, traffic_class) = (SocketControl(Arc::new(state)), AppliedTrafficClass::default());
+        Self { stream, control, wake_threshold: 1, waits: Waits::default(), traffic_class, pace: NO_PACE }
     }
 }
 
@@ -191,6 +205,17 @@ impl Socket {
             self.wake_threshold = bytes;
         }
         Ok(())
+    }
+    /// Applies what is decided about the socket's packets before they are sent.
+    fn prepare_write(&mut self, state: &SocketState) {
+        self.traffic_class.apply(&state.traffic_class, &self.stream);
+        let pace = state.pace.load(Relaxed);
+        if pace.abs_diff(self.pace) > self.pace / PACE_STEPS || (pace == NO_PACE) != (self.pace == NO_PACE) {
+            self.pace = pace;
+            if let Err(error) = set_pace(&self.stream, pace) {
+                tracing::debug!(pace, %error, "pace not set");
+            }
+        }
     }
 }
 
@@ -222,7 +247,7 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let shared = Arc::clone(&this.control.0);
-        this.traffic_class.apply(&shared.traffic_class, &this.stream);
+        this.prepare_write(&shared);
         let Some(throttle) = shared.throttle.get() else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
         let most = ready!(throttle.poll_write(&mut this.waits, cx)).unwrap_or(buf.len()).min(buf.len());
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
@@ -242,7 +267,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let shared = Arc::clone(&this.control.0);
-        this.traffic_class.apply(&shared.traffic_class, &this.stream);
+        this.prepare_write(&shared);
         let Some(throttle) = shared.throttle.get() else {
             return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         };
@@ -268,12 +293,27 @@ mod option {
         /// The fewest bytes that make a socket readable (socket(7), `SO_RCVLOWAT`).
         RcvLowat, SetOnly, libc::SOL_SOCKET, libc::SO_RCVLOWAT, i32
     );
+    sockopt_impl!(
+        /// The most bytes a second that are sent (socket(7), `SO_MAX_PACING_RATE`).
+        MaxPacingRate, SetOnly, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, u32
+    );
 }
 
 #[cfg(target_os = "linux")]
 fn wake_at(stream: &TcpStream, bytes: usize) -> io::Result<()> {
     let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
     Ok(nix::sys::socket::setsockopt(stream, option::RcvLowat, &bytes)?)
+}
+
+#[cfg(target_os = "linux")]
+fn set_pace(stream: &TcpStream, pace: u32) -> io::Result<()> {
+    Ok(nix::sys::socket::setsockopt(stream, option::MaxPacingRate, &pace)?)
+}
+
+/// Does nothing: other systems cannot keep a pace.
+#[cfg(not(target_os = "linux"))]
+fn set_pace(_: &TcpStream, _: u32) -> io::Result<()> {
+    Ok(())
 }
 
 /// Does nothing: other systems wake for every packet.
@@ -331,5 +371,23 @@ mod tests {
             let took = takes(reader).await;
             assert!(took >= Duration::from_millis(480), "{took:?}");
         }
+    }
+
+    /// The kernel sends the first pieces at once.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_paced_socket_writes_no_faster_than_its_pace() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut writer = Socket::from(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        let mut reader = listener.accept().await.unwrap().0;
+        let mut takes = async |pace| {
+            writer.control().set_pace(pace);
+            let (began, mut content) = (Instant::now(), vec![0; BYTES]);
+            let (written, read) = tokio::join!(writer.write_all(&[1; BYTES]), reader.read_exact(&mut content));
+            assert!(written.is_ok() && read.is_ok());
+            began.elapsed()
+        };
+        let (paced, unpaced) = (takes(Some(250_000)).await, takes(None).await);
+        assert!(paced >= Duration::from_millis(500) && unpaced < paced, "{paced:?}, then {unpaced:?}");
     }
 }

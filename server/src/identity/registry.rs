@@ -210,6 +210,10 @@ impl Registry {
         known_rates::record_check(&mut machine.row.rates, checked, now);
         Some(machine.row.clone())
     }
+    /// Returns the most that the machine's link can receive (bytes of content a second), if it is known.
+    pub(crate) fn download_rate(&self, id: MachineId, now: UnixSeconds) -> Option<u64> {
+        known_rates::current(self.read().get(&id)?.row.rates.down, now)?.at_most
+    }
     /// Returns whether nothing is known of one direction of the machine's link.
     pub(crate) fn needs_link_check(&self, id: MachineId, now: UnixSeconds) -> bool {
         let is_unknown = |known| known_rates::current(known, now).is_none();

@@ -2,6 +2,7 @@
 
 pub mod fair_scheduler;
 mod fair_turns;
+mod pace;
 
 use crate::{
     content::{ArtifactFile, ChunkReader, ContentError},
@@ -15,6 +16,7 @@ use banyan_proto::{
 use banyan_swarm::io::StripeId;
 use bytes::Buf;
 use fair_scheduler::{FairScheduler, Slot};
+use pace::{Expected, Pace};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -54,6 +56,25 @@ pub(crate) struct PullToServe {
     pub(crate) next: u32,
     /// Whether to wait for chunks that are not here yet.
     pub(crate) wait: bool,
+    /// The most that the receiver can use over all stripes (bytes a second), if it is known.
+    pub(crate) expected_rate: Option<u64>,
+}
+
+impl PullToServe {
+    /// Returns how many bytes of the stripe come before a chunk.
+    fn bytes_before(&self, ordinal: u32) -> u64 {
+        u64::from(ordinal) * u64::from(self.content.artifact().chunk_size)
+    }
+    fn pace(&self, held: u32) -> Pace {
+        let expected = self.expected_rate.map(|rate| rate / u64::from(self.content.stripes().max(1)));
+        let is_whole = held >= self.content.chunks(self.stripe);
+        Pace::new(
+            Instant::now(),
+            self.bytes_before(held),
+            self.bytes_before(self.next),
+            Expected { rate: expected, is_whole },
+        )
+    }
 }
 
 /// The reason why the writer stopped.
@@ -79,6 +100,8 @@ pub(crate) trait WriterLink {
     fn on_sent(&self);
     /// Returns whether a chunk of this many bytes may be sent now.
     fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send;
+    /// Sets the most that the connection may send (bytes a second); `None` for as fast as possible.
+    fn set_pace(&self, pace: Option<u64>);
     /// Counts a chunk that was sent.
     fn count_sent(&self, chunk: &SentChunk);
 }
@@ -118,7 +141,10 @@ pub(crate) async fn write(
                 Some(WriterCommand::Serve(pull)) => {
                     let held = pull.content.watch(pull.stripe);
                     let reader = pull.content.chunk_reader(pull.stripe, pull.next);
-                    serving = held.map(|held| ServedPull { pull, held, reader, slot: scheduler.register() });
+                    serving = held.map(|held| {
+                        let pace = pull.pace(*held.borrow());
+                        ServedPull { pull, held, reader, slot: scheduler.register(), pace }
+                    });
                     send(&mut to, &Frame::Control(Control::PullReply(PullReply::Serving))).await
                 }
                 Some(WriterCommand::StopServing) => {
@@ -139,7 +165,7 @@ pub(crate) async fn write(
             }
             next = next_chunk(&mut serving, &limit) => match next {
                 NextChunk::Ready(bytes) if !link.may_send(bytes).await => { serving = None; Ok(()) }
-                NextChunk::Ready(bytes) => match send_chunk(&mut to, &mut serving, bytes).await {
+                NextChunk::Ready(bytes) => match send_chunk(&mut to, &mut serving, bytes, &link).await {
                     Ok(chunk) => { limit.charge(bytes); link.count_sent(&chunk); Ok(()) }
                     Err(end) => return end,
                 },
@@ -157,6 +183,15 @@ struct ServedPull {
     held: watch::Receiver<u32>,
     reader: ChunkReader,
     slot: Slot,
+    pace: Pace,
+}
+
+impl ServedPull {
+    /// Returns the most that may be sent of the pull (bytes a second); `None` for as fast as possible.
+    fn update_pace(&mut self) -> Option<u64> {
+        let held = self.pull.bytes_before(*self.held.borrow());
+        self.pace.update(Instant::now(), held, self.pull.bytes_before(self.pull.next))
+    }
 }
 
 enum NextChunk {
@@ -192,8 +227,11 @@ async fn send_chunk(
     to: &mut (impl AsyncWrite + Unpin),
     serving: &mut Option<ServedPull>,
     bytes: u64,
+    link: &impl WriterLink,
 ) -> Result<SentChunk, WriterEnd> {
-    let Some(ServedPull { pull, held, reader, slot }) = serving else { return Err(WriterEnd::Closed) };
+    let Some(served) = serving else { return Err(WriterEnd::Closed) };
+    link.set_pace(served.update_pace());
+    let ServedPull { pull, held, reader, slot, pace } = served;
     let index = pull.content.index(pull.stripe, pull.next);
     let chunk = reader.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
     let asked = Instant::now();
@@ -210,8 +248,8 @@ async fn send_chunk(
     let stripe = StripeId { order: pull.order, stripe: pull.stripe };
     let at = pull.next;
     pull.next += 1;
-    let sent = SentChunk { stripe, at, bytes, is_next_waiting: !waits_for_others && pull.next < *held.borrow() };
-    Ok(sent)
+    let is_next_waiting = pull.next < *held.borrow() && !waits_for_others && !pace.is_limit();
+    Ok(SentChunk { stripe, at, bytes, is_next_waiting })
 }
 
 async fn send(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> std::io::Result<()> {

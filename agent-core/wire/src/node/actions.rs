@@ -30,16 +30,10 @@ impl<H: Host> NodeLoop<H> {
             Action::Pull { link, stripe, from, wait } => self.pull(link, stripe, from, wait),
             Action::Serve { link, stripe, from, wait } => match self.host.content(stripe.order) {
                 Some(content) => {
-                    self.send(
-                        link,
-                        WriterCommand::Serve(PullToServe {
-                            content,
-                            order: stripe.order,
-                            stripe: stripe.stripe,
-                            next: from,
-                            wait,
-                        }),
-                    );
+                    let expected_rate = self.links.get(&link).and_then(|peer| self.host.expected_rate(peer.id));
+                    let StripeId { order, stripe } = stripe;
+                    let pull = PullToServe { content, order, stripe, next: from, wait, expected_rate };
+                    self.send(link, WriterCommand::Serve(pull));
                 }
                 None => {
                     self.close(link, Reason::OrderExpired);

@@ -12,7 +12,7 @@ use crate::{
     node_handle::NodeEvent,
     rate_limit::TokenBucket,
     receive::{self, ActivePull, PeerEvent, ReceiveFrom, ReceiveLimits},
-    socket::Socket,
+    socket::{Socket, SocketControl},
     tls::machine_of,
 };
 use banyan_proto::{
@@ -102,7 +102,7 @@ impl<H: Host> NodeLoop<H> {
         let reader = tokio::spawn(receive::run(
             ReceiveFrom { link, peer: id },
             read,
-            control,
+            control.clone(),
             Arc::clone(&active_pull),
             self.inbox.clone(),
             ReceiveLimits {
@@ -117,6 +117,7 @@ impl<H: Host> NodeLoop<H> {
             host: Arc::clone(&self.host),
             link,
             peer: id,
+            control,
             events: self.handle.events(),
             bandwidth_yield: Arc::clone(self.handle.bandwidth_yield()),
             measurement: Arc::clone(self.handle.link_measurement()),
@@ -279,6 +280,7 @@ struct HostLink<H> {
     host: Arc<H>,
     link: Link,
     peer: MachineId,
+    control: SocketControl,
     events: mpsc::UnboundedSender<NodeEvent>,
     bandwidth_yield: Arc<BandwidthYield>,
     measurement: Arc<LinkMeasurement>,
@@ -290,6 +292,9 @@ impl<H: Host> WriterLink for &HostLink<H> {
     }
     fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send {
         self.host.may_send(bytes)
+    }
+    fn set_pace(&self, pace: Option<u64>) {
+        self.control.set_pace(pace);
     }
     fn count_sent(&self, chunk: &SentChunk) {
         chunk_log::left(chunk.stripe, chunk.at, self.peer);
